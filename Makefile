@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: install run test check repro clean help
+install: .venv/installed  ## a virtual environment with the locked packages in .venv
+
+run: install  ## faces in, a gated champion out: the demo experiment, about 4 minutes
+	lldif run demo
+
+test: install  ## every test that needs no GPU
+	python -m pytest
+
+check: install  ## format, lint, types, and the floors of the house
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports --no-cache
+
+repro: install  ## the same stages by DVC alone
+	dvc repro
+
+clean:  ## everything that can be made again: outputs, states, caches of tools (not the registry, not DVC's cache)
+	rm -rf runs state .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12

@@ -1,0 +1,223 @@
+"""The face table: Parquet, one row per face, written as a stream and always the same bytes for the same faces.
+
+Columns: id (sha256 of shape and pixels), image (PNG bytes), label, votes, split, subject, source, name, attributes (JSON).
+The classes and the image shape stand in the schema's metadata, under one key.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.atomic import replacing
+from components.data.images import decode, encode
+from components.records import DataError, Face
+
+SPLITS = ("test", "valid", "train")
+ROW_GROUP = 2048
+CLEAN = 1.0  # the exposure that is the image itself
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image", pa.binary()),
+        ("label", pa.int8()),
+        ("votes", pa.list_(pa.float32())),
+        ("split", pa.string()),
+        ("subject", pa.string()),
+        ("source", pa.string()),
+        ("name", pa.string()),
+        ("attributes", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of one split, in memory."""
+
+    ids: list[str]  # N
+    images: np.ndarray  # (N, H, W, C) uint8, C = 1 or 3
+    labels: np.ndarray  # (N,) int64
+    classes: tuple[str, ...]
+
+
+def face_id(pixels: np.ndarray) -> str:
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def write(
+    path: Path, faces: Iterable[Face], classes: tuple[str, ...], source: str, train_limit: int | None = None
+) -> Iterator[dict[str, int]]:
+    """Stream `faces`, ordered test, valid, train, into `path`, yielding now and then how many each split has.
+
+    The last counts, yielded when the table stands, also say how many faces left.
+
+    A face whose pixels occur in an earlier split leaves the later one, so nothing that is tested was trained on.
+    With `train_limit`, reading ends when so many faces of train are kept.
+
+    Raises DataError where faces differ in shape or a split is empty.
+    """
+    seen: dict[bytes, int] = {}
+    counts = dict.fromkeys([*SPLITS, "left_as_duplicates"], 0)
+    shape: tuple[int, ...] | None = None
+    rows: list[dict[str, object]] = []
+    with replacing(path) as temporary:
+        writer: pq.ParquetWriter | None = None
+        for face in faces:
+            if shape is None:
+                shape = face.pixels.shape
+                writer = _writer(temporary, classes, shape)
+            if face.pixels.shape != shape:
+                raise DataError(f"{source}: {face.name}: image shape {face.pixels.shape}, the others have {shape}")
+            row = _row(face, source)
+            if seen.setdefault(bytes.fromhex(str(row["id"])), SPLITS.index(face.split)) != SPLITS.index(face.split):
+                counts["left_as_duplicates"] += 1
+                continue
+            counts[face.split] += 1
+            rows.append(row)
+            if len(rows) == ROW_GROUP:
+                _flush(writer, rows)
+                yield counts
+            if counts["train"] == train_limit:
+                break
+        empty = [split for split in SPLITS if not counts[split]]
+        if empty or writer is None:
+            raise DataError(f"{source}: no face in split {', '.join(empty)}: every split needs at least one")
+        _flush(writer, rows)
+        writer.close()
+    yield counts
+
+
+def _writer(path: Path, classes: tuple[str, ...], shape: tuple[int, ...]) -> pq.ParquetWriter:
+    notes = json.dumps({"classes": classes, "shape": shape}, sort_keys=True)
+    schema = SCHEMA.with_metadata({"lldif": notes})
+    # images are compressed already, and dictionaries of unique values only cost
+    return pq.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=["split", "source"], write_page_checksum=True
+    )
+
+
+def _row(face: Face, source: str) -> dict[str, object]:
+    return {
+        "id": face_id(face.pixels),
+        "image": encode(face.pixels),
+        "label": face.label,
+        "votes": face.votes,
+        "split": face.split,
+        "subject": face.subject,
+        "source": source,
+        "name": face.name,
+        "attributes": json.dumps(dict(face.attributes), sort_keys=True),
+    }
+
+
+def _flush(writer: pq.ParquetWriter | None, rows: list[dict[str, object]]) -> None:
+    assert writer is not None
+    if rows:
+        writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema), row_group_size=ROW_GROUP)
+        rows.clear()
+
+
+def open_table(path: Path) -> pq.ParquetFile:
+    """Raises DataError where `path` is not a whole Parquet file with our metadata."""
+    try:
+        table = pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable table ({_first_line(error)}); make it again") from None
+    if b"lldif" not in (table.schema_arrow.metadata or {}):
+        raise DataError(f"{path}: not a table of this pipeline: its schema lacks the key 'lldif'")
+    return table
+
+
+def notes(table: pq.ParquetFile) -> dict[str, object]:
+    return json.loads(table.schema_arrow.metadata[b"lldif"])
+
+
+def batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, list[object]]]:
+    """Row groups as columns of Python values. Raises DataError where the bytes are damaged."""
+    try:
+        for group in range(table.num_row_groups):
+            yield table.read_row_group(group, columns=columns).to_pydict()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"face table damaged in row group {group} ({_first_line(error)}); make it again") from None
+
+
+def read_split(path: Path, split: str) -> Faces:
+    """The faces of one split. Raises DataError where the table cannot be read."""
+    table = open_table(path)
+    ids: list[str] = []
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    for batch in batches(table, ["id", "image", "label", "split"]):
+        for identity, image, label, where in zip(
+            batch["id"], batch["image"], batch["label"], batch["split"], strict=True
+        ):
+            if where == split:
+                ids.append(str(identity))
+                images.append(decode(image))  # type: ignore[arg-type]
+                labels.append(int(label))  # type: ignore[call-overload]
+    classes = tuple(notes(table)["classes"])  # type: ignore[arg-type]
+    return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), classes)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:120]
+
+
+DARK_SCHEMA = pa.schema(
+    [("id", pa.string()), ("exposure", pa.float64()), ("label", pa.int8()), ("image", pa.binary())]
+)
+
+
+@dataclass(frozen=True)
+class DarkFaces:
+    """Faces of one split, each at every rung of the ladder of exposures."""
+
+    ids: list[str]  # N
+    exposures: np.ndarray  # (N,) float64
+    images: np.ndarray  # (N, H, W, C) uint8
+    labels: np.ndarray  # (N,) int64
+    classes: tuple[str, ...]
+
+    def at(self, exposure: float) -> "DarkFaces":
+        here = np.flatnonzero(self.exposures == exposure)
+        ids = [self.ids[index] for index in here]
+        return DarkFaces(ids, self.exposures[here], self.images[here], self.labels[here], self.classes)
+
+
+def write_dark(path: Path, parts: Iterable[tuple[Faces, float, np.ndarray]], classes: tuple[str, ...]) -> None:
+    """Stream (faces, exposure, darkened images (N, H, W, C)) into one table."""
+    schema = DARK_SCHEMA.with_metadata({"lldif": json.dumps({"classes": classes}, sort_keys=True)})
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for faces, exposure, images in parts:
+            columns = [faces.ids, [exposure] * len(images), faces.labels, [encode(image) for image in images]]
+            writer.write_table(
+                pa.Table.from_arrays(
+                    [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                ),
+                row_group_size=ROW_GROUP,
+            )
+
+
+def read_dark(path: Path) -> DarkFaces:
+    """Raises DataError where the table cannot be read."""
+    table = open_table(path)
+    columns: dict[str, list[object]] = {name: [] for name in DARK_SCHEMA.names}
+    for batch in batches(table, DARK_SCHEMA.names):
+        for name, values in batch.items():
+            columns[name] += values
+    return DarkFaces(
+        [str(identity) for identity in columns["id"]],
+        np.array(columns["exposure"], dtype=np.float64),
+        np.stack([decode(image) for image in columns["image"]]),  # type: ignore[arg-type]
+        np.array(columns["label"], dtype=np.int64),
+        tuple(notes(table)["classes"]),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,83 @@
+"""Training batches: faces darkened on the fly, on the device, the same in every run of the same seed."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from components.config import Config
+from components.data.table import CLEAN, Faces
+from components.lowlight.camera import Camera, photograph
+from components.lowlight.noise import keys_of, uniform
+
+FLIP, SHIFT, EXPOSURE, CLEAN_SHARE = 32, 33, 34, 35  # streams of random numbers
+
+
+class Batches(Config):
+    """How training faces are drawn and darkened."""
+
+    size: int = Field(ge=2)
+    exposure_low: float = Field(gt=0, le=1)
+    exposure_high: float = Field(gt=0, le=1)
+    clean_share: float = Field(ge=0, le=1)
+    shift_pixels: int = Field(ge=0)
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    images: Tensor  # (B, C, H, W) uint8, dark
+    labels: Tensor  # (B,)
+    keys: Tensor  # (B,) int64, for whatever else is random about these faces
+
+
+def epoch_batches(
+    faces: Faces, config: Batches, camera: Camera, seed: int, epoch: int, device: torch.device
+) -> Iterator[Batch]:
+    """Every face once, in the epoch's order; a last batch below half the size is left out."""
+    images, labels = torch.from_numpy(faces.images), torch.from_numpy(faces.labels)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_word(f"{seed}|{epoch}")))
+    for chosen in order.split(config.size):
+        if len(chosen) * 2 < min(config.size, len(labels)):
+            break
+        ids = [f"{seed}|{faces.ids[index]}" for index in chosen.tolist()]
+        keys = keys_of(ids, [0.0] * len(ids), epoch).to(device)
+        clean = images[chosen].to(device).permute(0, 3, 1, 2)
+        dark = photograph(augment(clean, keys, config), keys, exposures(keys, config), camera)
+        yield Batch(dark, labels[chosen].to(device), keys)
+
+
+def batch_count(faces: int, config: Batches) -> int:
+    whole, rest = divmod(faces, config.size)
+    return whole + (2 * rest >= min(config.size, faces) if rest else 0)
+
+
+def exposures(keys: Tensor, config: Batches) -> Tensor:
+    """(B,) log-uniform between the bounds, CLEAN for `clean_share` of them."""
+    low, high = math.log(config.exposure_low), math.log(config.exposure_high)
+    dark = torch.exp(low + (high - low) * uniform(keys, EXPOSURE, 1)[:, 0])
+    return torch.where(uniform(keys, CLEAN_SHARE, 1)[:, 0] < config.clean_share, CLEAN, dark)
+
+
+def augment(images: Tensor, keys: Tensor, config: Batches) -> Tensor:
+    """Mirror half of the faces and shift each by whole pixels, repeating the border."""
+    if config.flip:
+        flipped = uniform(keys, FLIP, 1)[:, 0] < 0.5
+        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+    reach = config.shift_pixels
+    if reach:
+        offsets = (uniform(keys, SHIFT, 2) * (2 * reach + 1)).long() - reach  # (B, 2)
+        height, width = images.shape[-2:]
+        rows = (torch.arange(height, device=images.device) + offsets[:, :1]).clamp(0, height - 1)
+        columns = (torch.arange(width, device=images.device) + offsets[:, 1:]).clamp(0, width - 1)
+        face = torch.arange(len(images), device=images.device)[:, None, None]
+        images = images.permute(0, 2, 3, 1)[face, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images.contiguous()
+
+
+def _word(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1

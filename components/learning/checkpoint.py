@@ -1,0 +1,52 @@
+"""Weights and checkpoints: safetensors, with everything that is not a tensor as sorted JSON under one metadata key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from components.atomic import replacing
+from components.records import DataError
+
+KEY = "lldif"
+
+
+def write(path: Path, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:
+    """The same tensors and notes give the same bytes."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(plain, metadata={KEY: json.dumps(notes, sort_keys=True)}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and notes. Raises DataError where the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[KEY])  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a readable weights file ({error}); make it again") from None
+
+
+def capture(network: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:
+    """Everything that moves in training, by name: network.*, optimizer.<which>.<parameter>.<quantity>."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for which, optimizer in enumerate(optimizers):
+        for parameter, quantities in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{which}.{parameter}.{name}": value for name, value in quantities.items()}
+    return tensors
+
+
+def restore(tensors: dict[str, Tensor], network: nn.Module, optimizers: list[Optimizer]) -> None:
+    """The inverse of `capture`, into a network and optimisers of the same shape."""
+    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
+    for which, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith(f"optimizer.{which}."):
+                parameter, quantity = name.split(".")[2:]
+                state.setdefault(int(parameter), {})[quantity] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,25 @@
+"""Everything about the machine that changes bytes."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from components.config import Config
+
+
+class Compute(Config):
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    precision: Literal["float32", "bfloat16"]
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def prepare(compute: Compute) -> None:
+    """Same machine type, same bytes on CPU: threads are a parameter, kernels deterministic, initial weights seeded."""
+    torch.set_num_threads(compute.threads)
+    torch.use_deterministic_algorithms(device().type == "cpu")
+    torch.manual_seed(compute.seed)

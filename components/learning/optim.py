@@ -1,0 +1,82 @@
+"""Optimisers: Muon on matrices, AdamW on everything else, one cosine for both."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from components.config import Config
+
+
+class OptimConfig(Config):
+    """Learning rates at their highest; both follow the same warm-up and cosine."""
+
+    kind: Literal["adamw", "muon"]
+    adamw_rate: float = Field(gt=0)
+    muon_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup_share: float = Field(ge=0, lt=1)  # of all steps
+
+
+def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
+    """One optimiser per kind of parameter. Biases, norms and embeddings are not decayed."""
+    named = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
+    matrices = [value for name, value in named if is_matrix(name, value)]
+    others = [(name, value) for name, value in named if not is_matrix(name, value)]
+    if config.kind == "adamw":
+        matrices, others = [], named
+    groups = [
+        {"params": [v for _, v in others if v.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [v for _, v in others if v.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adamw = AdamW([group for group in groups if group["params"]], lr=config.adamw_rate, betas=(0.9, 0.98))
+    return [adamw, Muon(matrices, config.muon_rate, config.weight_decay)] if matrices else [adamw]
+
+
+def is_matrix(name: str, value: Tensor) -> bool:
+    """Weights that mix channels: not the head, not embeddings, not depthwise filters."""
+    mixes = value.ndim == 2 or (value.ndim == 4 and value.shape[1] > 1)
+    return mixes and "head" not in name and "embedding" not in name and "position" not in name
+
+
+def rate(step: int, steps: int, config: OptimConfig) -> float:
+    """The share of the highest rate at `step` of `steps`: linear warm-up, then a cosine to zero."""
+    warmup = max(1, round(config.warmup_share * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Muon(Optimizer):
+    """Momentum, orthogonalised: each matrix moves by the nearest orthogonal matrix to its momentum (Jordan 2024)."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for value in group["params"]:
+                state = self.state[value]
+                if not state:
+                    state["momentum"] = torch.zeros_like(value)
+                momentum = state["momentum"].lerp_(value.grad, 1 - group["momentum"])
+                ahead = value.grad.lerp(momentum, group["momentum"]).flatten(1)  # Nesterov
+                update = orthogonalise(ahead) * max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+                value.mul_(1 - group["lr"] * group["weight_decay"])
+                value.add_(update.view(value.shape), alpha=-group["lr"])
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Five Newton-Schulz steps with Jordan's coefficients: singular values end between about .7 and 1.2."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x.mT if tall else x

@@ -1,0 +1,111 @@
+"""Training as a generator of reports: it knows no tracker, scheduler or bar; whoever iterates listens."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from components.data.table import DarkFaces, Faces
+from components.learning import checkpoint
+from components.learning.batches import Batch, Batches, batch_count, epoch_batches
+from components.learning.compute import Compute, device
+from components.learning.metrics import accuracy
+from components.learning.optim import OptimConfig, optimizers, rate
+from components.lowlight.camera import Camera
+from components.records import Report
+
+Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # -> total, logits
+Answer = Callable[[Tensor, Tensor], Tensor]  # images, labels -> logits
+
+
+class DivergedError(ValueError):
+    """The loss is no longer a number; the message says at which epoch."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training goes through, whatever the network."""
+
+    stage: str
+    epochs: int
+    compute: Compute
+    batches: Batches
+    camera: Camera
+    optim: OptimConfig
+
+
+def fit(
+    network: nn.Module, loss: Loss, answer: Answer, train: Faces, watch: DarkFaces, course: Course, path: Path
+) -> Iterator[Report]:
+    """Train `network` in place, one report an epoch; go on from the checkpoint at `path` where there is one.
+
+    The report of an epoch comes before its checkpoint: whoever keeps reports cuts them to the checkpoint's epoch on
+    resume (`epochs_done`), and the repeated epoch gives the same report again.
+
+    Raises DivergedError.
+    """
+    network.to(device(), memory_format=torch.channels_last)
+    optimisers = optimizers(network, course.optim)
+    history: list[dict[str, float]] = []
+    if path.exists():
+        tensors, notes = checkpoint.read(path)
+        checkpoint.restore(tensors, network, optimisers)
+        history = notes["history"]
+    for epoch in range(len(history), course.epochs):
+        metrics = train_epoch(network, loss, optimisers, train, course, epoch)
+        metrics["valid_accuracy"] = watch_accuracy(network, answer, watch)
+        yield Report(course.stage, epoch + 1, course.epochs, metrics)
+        history = [*history, metrics]
+        checkpoint.write(path, checkpoint.capture(network, optimisers), {"history": history})
+
+
+def train_epoch(
+    network: nn.Module, loss: Loss, optimisers: list[Optimizer], train: Faces, course: Course, epoch: int
+) -> dict[str, float]:
+    """One pass over the training faces. Returns the means of loss and accuracy, and the last learning rate's share."""
+    network.train()
+    per_epoch = batch_count(len(train.labels), course.batches)
+    totals = torch.zeros(3, dtype=torch.float64)
+    highest = [[group.setdefault("highest", group["lr"]) for group in o.param_groups] for o in optimisers]
+    share = 0.0
+    stream = epoch_batches(train, course.batches, course.camera, course.compute.seed, epoch, device())
+    for step, batch in enumerate(stream, start=epoch * per_epoch):
+        share = rate(step, course.epochs * per_epoch, course.optim)
+        for optimiser, rates in zip(optimisers, highest, strict=True):
+            for group, top in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = top * share
+            optimiser.zero_grad()
+        with torch.autocast(device().type, torch.bfloat16, enabled=course.compute.precision == "bfloat16"):
+            total, logits = loss(batch)
+        total.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        right = (logits.argmax(dim=1) == batch.labels).sum()
+        totals += torch.stack([total.detach() * len(batch.labels), right, torch.tensor(len(batch.labels))]).cpu()
+    mean_loss, mean_accuracy = (totals[:2] / totals[2]).tolist()
+    if not math.isfinite(mean_loss):
+        raise DivergedError(f"{course.stage}: loss is {mean_loss} in epoch {epoch + 1}: lower the learning rate")
+    return {"loss": mean_loss, "train_accuracy": mean_accuracy, "rate_share": share}
+
+
+def epochs_done(path: Path) -> int:
+    """How many epochs the checkpoint at `path` holds; 0 where there is none."""
+    return len(checkpoint.read(path)[1]["history"]) if path.exists() else 0
+
+
+def watch_accuracy(network: nn.Module, answer: Answer, watch: DarkFaces) -> float:
+    network.eval()
+    labels = torch.from_numpy(watch.labels)
+    with torch.no_grad():
+        parts = zip(images_of(watch).split(256), labels.split(256), strict=True)
+        logits = [answer(images.to(device()), right.to(device())).cpu() for images, right in parts]
+    return accuracy(torch.cat(logits).argmax(dim=1).numpy(), watch.labels)
+
+
+def images_of(faces: DarkFaces) -> Tensor:
+    """(N, C, H, W) uint8."""
+    return torch.from_numpy(faces.images).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,45 @@
+"""Stage 2's diffusion over the prior: from pure noise to Z-hat, given what the dark image says."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from components.config import Config
+from components.model.schedule import predicted_z0, sample, schedule
+
+
+class DiffusionConfig(Config):
+    """The chain: its length, what the denoiser predicts, and how many chains are averaged at inference."""
+
+    steps: int = Field(ge=1, le=64)  # T
+    predicts: Literal["z0", "noise"]
+    blocks: int = Field(ge=1)
+    samples: int = Field(ge=1)  # K
+
+
+class Denoiser(nn.Module):
+    """concat(Z_t, t, c) -> linear layers [D] -> Z_0 or the noise."""
+
+    def __init__(self, channels: int, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.plan = schedule(config.steps)
+        self.enter = nn.Sequential(nn.Linear(2 * channels + 1, channels), nn.LeakyReLU(0.1))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(channels, channels), nn.LeakyReLU(0.1)) for _ in range(config.blocks)
+        )
+        self.leave = nn.Linear(channels, channels)
+
+    def forward(self, start: Tensor, condition: Tensor) -> Tensor:
+        """Z-hat (B, C) from chains that start at `start` (B, C), given `condition` (B, C)."""
+        return sample(lambda z, t: self.z0(z, t, condition), start, self.plan)
+
+    def z0(self, z_t: Tensor, t: int, condition: Tensor) -> Tensor:
+        time = torch.full_like(z_t[:, :1], (t + 1) / self.plan.steps)
+        x = self.enter(torch.cat([z_t, time, condition], dim=1))
+        for block in self.blocks:
+            x = x + block(x)
+        x = self.leave(x)
+        return x if self.config.predicts == "z0" else predicted_z0(z_t, x, self.plan.abar[t])  # (B, C)

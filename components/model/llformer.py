@@ -1,0 +1,70 @@
+"""LLformer: recognises an expression in a dark face, with the help of the prior Z.
+
+The dynamic branch of LLDif [P, L]: blocks modulated by Z at three scales, then a fusion transformer over their tokens.
+"""
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from components.config import Config
+from components.model.layers import (
+    DynamicAttention,
+    DynamicGate,
+    ResidualBlock,
+    TransformerBlock,
+    downsample,
+    standardise,
+)
+
+
+class LLformerConfig(Config):
+    """Sizes. `width` is that of the stem; the three scales have 2, 4 and 6 times as many channels."""
+
+    width: int = Field(ge=8, multiple_of=8)
+    heads: int = Field(ge=1)
+    fusion_depth: int = Field(ge=1)
+
+
+class LLformer(nn.Module):
+    """Images (B, C, H, W) uint8 and Z (B, C_z) to logits (B, K)."""
+
+    def __init__(self, config: LLformerConfig, channels: int, prior_channels: int, classes: int) -> None:
+        super().__init__()
+        stem = config.width
+        widths = [2 * stem, 4 * stem, 6 * stem]
+        token = widths[-1]
+        self.stem = nn.Sequential(downsample(channels, stem), ResidualBlock(stem))
+        self.scales = nn.ModuleList(
+            nn.Sequential(downsample(before, after), ResidualBlock(after))
+            for before, after in zip([stem, *widths], widths, strict=False)
+        )
+        self.attentions = nn.ModuleList(DynamicAttention(width, prior_channels, config.heads) for width in widths)
+        self.gates = nn.ModuleList(DynamicGate(width, prior_channels) for width in widths)
+        self.tokens = nn.ModuleList(nn.Linear(width, token) for width in widths)
+        self.scale_embedding = nn.Parameter(torch.zeros(len(widths), 1, token))
+        self.fusion = nn.Sequential(*(TransformerBlock(token, config.heads) for _ in range(config.fusion_depth)))
+        self.norm = nn.LayerNorm(token)
+        self.head = nn.Linear(token, classes)
+
+    def forward(self, images: Tensor, z: Tensor) -> Tensor:
+        features = self.scale_features(images, z)  # F1 .. F3
+        tokens = self.fusion(self.to_tokens(features))  # (B, N, D)
+        return self.head(self.norm(tokens).mean(dim=1))  # (B, K)
+
+    def scale_features(self, images: Tensor, z: Tensor) -> list[Tensor]:
+        x = self.stem(standardise(images).contiguous(memory_format=torch.channels_last))
+        features = []
+        for scale, attention, gate in zip(self.scales, self.attentions, self.gates, strict=True):
+            x = gate(attention(scale(x), z), z)
+            features.append(x)
+        return features
+
+    def to_tokens(self, features: list[Tensor]) -> Tensor:
+        grid = features[-1].shape[-2:]
+        scales = [
+            linear(F.adaptive_avg_pool2d(x, grid).flatten(2).mT) + embedding
+            for x, linear, embedding in zip(features, self.tokens, self.scale_embedding, strict=True)
+        ]
+        return torch.cat(scales, dim=1)  # (B, 3 * H/16 * W/16, D)

@@ -1,0 +1,46 @@
+"""The diffusion schedule of DiffIR [D] and its sampler, as functions of numbers and tensors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """beta_t, abar_t and the posterior's weights, each a tuple of T numbers, t = 1 .. T."""
+
+    beta: tuple[float, ...]
+    abar: tuple[float, ...]
+    weight_z0: tuple[float, ...]
+    weight_zt: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(self.beta)
+
+
+def schedule(steps: int) -> Schedule:
+    """beta = linspace(sqrt .1, sqrt .99, T)^2; at T = 4 abar ends at .0026, close to pure noise."""
+    beta = torch.linspace(0.1**0.5, 0.99**0.5, steps, dtype=torch.float64) ** 2
+    abar = torch.cumprod(1 - beta, dim=0)
+    before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+    weight_z0 = before.sqrt() * beta / (1 - abar)
+    weight_zt = (1 - beta).sqrt() * (1 - before) / (1 - abar)
+    return Schedule(*(tuple(values.tolist()) for values in (beta, abar, weight_z0, weight_zt)))
+
+
+def predicted_z0(z_t: Tensor, noise: Tensor, abar: float) -> Tensor:
+    """The Z_0 that a predicted noise implies: the text of LRDif writes the reverse step in this form."""
+    return (z_t - (1 - abar) ** 0.5 * noise) / abar**0.5
+
+
+def sample(denoise: Callable[[Tensor, int], Tensor], z: Tensor, plan: Schedule) -> Tensor:
+    """Unroll all T reverse steps from Z_T (B, C): the posterior mean at each, no noise added [D].
+
+    `denoise(z_t, t)` predicts Z_0. Gradients pass through every step.
+    """
+    for t in reversed(range(plan.steps)):
+        z = plan.weight_z0[t] * denoise(z, t) + plan.weight_zt[t] * z
+    return z  # (B, C)

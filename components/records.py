@@ -1,0 +1,62 @@
+"""Values that cross borders: between floors, between processes, between the science and its operations."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class DataError(ValueError):
+    """The data cannot be used; the message is one line: what, where, what is allowed."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face as a source gives it, before it is a row of the face table."""
+
+    pixels: Any  # numpy (H, W) or (H, W, 3), uint8, sRGB
+    label: int  # index into the table's classes
+    votes: tuple[float, ...]  # one share per class, summing to 1
+    split: str  # "train", "valid" or "test"
+    subject: str  # empty where the person is not known
+    name: str  # where the source keeps it
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One step of long work: where it stands and what was measured."""
+
+    stage: str
+    step: int  # 1 .. total
+    total: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a stage made. The path is relative to the project."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> "Artifact":
+        return cls(name, file_sha256(path), path.stat().st_size)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well one model does at one exposure."""
+
+    exposure: str  # "clean" or the number, as in the ladder
+    faces: int
+    accuracy: float
+    mean_class_accuracy: float
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

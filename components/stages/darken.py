@@ -1,0 +1,49 @@
+"""darken: valid and test, photographed at every rung of the ladder of exposures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from components.config import Config
+from components.data.table import CLEAN, Faces, read_split, write_dark
+from components.lowlight.camera import Camera, photograph
+from components.lowlight.noise import keys_of
+from components.records import Report
+
+LADDER_DRAW = 0  # training epochs draw with a word of their own in the key
+
+
+class Ladder(Config):
+    exposures: tuple[float, ...] = Field(min_length=1)  # 1 is the clean image
+
+
+class Params(Config):
+    camera: Camera
+    darken: Ladder
+
+
+def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
+    """faces.parquet -> dark_valid.parquet, dark_test.parquet."""
+    rungs = params.darken.exposures
+    total, step = 2 * len(rungs), 0
+    for split in ("valid", "test"):
+        faces = read_split(folder / "faces.parquet", split)
+        done: list[tuple[Faces, float, np.ndarray]] = []
+        for exposure in rungs:
+            done.append((faces, exposure, darken(faces, exposure, params.camera)))
+            step += 1
+            yield Report("darken", step, total, {"exposure": exposure, "faces": len(faces.ids)})
+        write_dark(folder / f"dark_{split}.parquet", done, faces.classes)
+
+
+def darken(faces: Faces, exposure: float, camera: Camera) -> np.ndarray:
+    """(N, H, W, C) uint8 at one exposure; CLEAN gives the images themselves."""
+    if exposure == CLEAN:
+        return faces.images
+    keys = keys_of(faces.ids, [exposure] * len(faces.ids), LADDER_DRAW)
+    images = torch.from_numpy(faces.images).permute(0, 3, 1, 2)
+    dark = photograph(images, keys, torch.full((len(images),), exposure), camera)
+    return dark.permute(0, 2, 3, 1).contiguous().numpy()

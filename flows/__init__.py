@@ -1,0 +1,1 @@
+"""The operations of LLDif: when, where and with what evidence. Imports the science, never the reverse."""

@@ -1,0 +1,89 @@
+"""What `lldif run` and the flow answer: one record, whether the work was done now or before."""
+
+import json
+from typing import Any
+
+from flows import project, tracking, versioning
+from flows.policy import Policy
+from flows.tracking import Version
+from flows.versioning import StageRun
+
+
+def current(policy: Policy, experiment: str) -> dict[str, Any] | None:
+    """The answer where nothing needs doing: every stage up to date and its model judged. None otherwise."""
+    if not (project.ROOT / "dvc.lock").exists() or versioning.stale(experiment):
+        return None
+    weights = project.runs_folder(experiment) / "lldif.safetensors"
+    sha256 = tracking.file_sha256(weights)
+    with tracking.reachable(policy) as client:
+        version = tracking.find_version(client, policy.registry.model_name(experiment), sha256)
+    if version is None or version.judgement is None:
+        return None
+    runs = [StageRun(spec.name, "cached", 0.0) for spec in project.stages(experiment)]
+    return of(experiment, runs, version)
+
+
+def of(experiment: str, runs: list[StageRun], version: Version) -> dict[str, Any]:
+    """The whole answer, from what is on disk and in the registry."""
+    scores = json.loads((project.runs_folder(experiment) / "scores.json").read_text(encoding="utf-8"))
+    judgement = version.judgement or {}
+    return {
+        "experiment": experiment,
+        "stages": [vars(run) for run in runs],
+        "candidate": scores["candidate"],
+        "baseline": scores["baseline"],
+        "majority": scores["majority"],
+        "gates": judgement.get("gates", []),
+        "test": judgement.get("test_accuracy", {}),
+        "latency_milliseconds": judgement.get("latency_milliseconds", {}),
+        "decision": judgement.get("decision"),
+        "model": version.name,
+        "version": version.number,
+        "alias": version.alias,
+    }
+
+
+def scores_table(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Accuracy by exposure, brightest first: candidate and baseline on valid, candidate and champion on test."""
+    rungs = sorted(answer["candidate"]["accuracy"], key=_brightness, reverse=True)
+    columns = {"LLDif": answer["candidate"]["accuracy"], "baseline": answer["baseline"]["accuracy"]}
+    columns |= {f"{role} (test)": accuracy for role, accuracy in answer["test"].items()}
+    return [{"exposure": rung, **{name: values.get(rung) for name, values in columns.items()}} for rung in rungs]
+
+
+def _brightness(rung: str) -> float:
+    return {"clean": 2.0, "mean_dark": -1.0}.get(rung) or float(rung)
+
+
+def text(answer: dict[str, Any]) -> str:
+    """The answer for a person."""
+    lines = [
+        "",
+        f"{answer['experiment']}: accuracy by exposure (always the commonest class: {answer['majority']:.3f})",
+        "",
+    ]
+    rows = scores_table(answer)
+    lines.append("  " + "".join(f"{name:>18}" for name in rows[0]))
+    for row in rows:
+        lines.append("  " + "".join(f"{_figure(value):>18}" for value in row.values()))
+    lines += ["", "gates"]
+    lines += [
+        f"  {'passed' if gate['passed'] else 'FAILED'}  {gate['name']}: {gate['why']}" for gate in answer["gates"]
+    ]
+    called = f" = @{answer['alias']}" if answer["alias"] else ""
+    lines += ["", f"{answer['decision']}: {answer['model']} version {answer['version']}{called}", "", "next"]
+    lines += [f"  {command:<46} {why}" for command, why in next_steps(answer["experiment"])]
+    return "\n".join(lines)
+
+
+def next_steps(experiment: str) -> list[tuple[str, str]]:
+    return [
+        ("lldif ui", "runs and models in MLflow, flows in Prefect"),
+        ("dvc plots show && dvc metrics show", "curves and scores"),
+        (f"dvc exp run -S params/{experiment}.yaml:train_diffusion.epochs=12", "try something"),
+        ("lldif data add ferplus PATH", "real faces"),
+    ]
+
+
+def _figure(value: object) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

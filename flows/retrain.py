@@ -1,0 +1,118 @@
+"""The Prefect flow: a task per stage, then register, gate, promote. Paths and small records cross tasks, nothing else."""
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State, TaskRun
+
+from flows import policy as policy_file
+from flows import project, promotion, result, tracking, versioning
+from flows.project import Failed
+from flows.tracking import Version
+from flows.versioning import StageRun
+
+RETRY_SECONDS = 10
+
+
+def worth_a_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Infrastructure may mend itself; bad data, a bad config and a bug will not."""
+    return isinstance(state.data, Failed) and state.data.kind == "infrastructure"
+
+
+@flow(name="retrain", flow_run_name="retrain-{experiment}", result_serializer="json", persist_result=True)
+def retrain(experiment: str = "demo", publish: bool = False, retries: int = 2) -> dict[str, Any]:
+    """Bring every stage up to date, register the model, judge it, and promote it if every gate passes.
+
+    With `publish`, dvc.lock and *.dvc are committed at the end. Raises Failed.
+    """
+    options: dict[str, Any] = {"retries": retries, "retry_delay_seconds": RETRY_SECONDS}
+    runs = [
+        run_stage.with_options(name=spec.name, **options)(experiment, spec.name)
+        for spec in project.stages(experiment)
+    ]
+    version = register.with_options(**options)(experiment)
+    judgement = gate.with_options(**options)(experiment, version)
+    answer = promote.with_options(**options)(experiment, version, judgement, runs)
+    report(answer)
+    if publish:
+        answer["commit"] = publish_versions(experiment, answer["version"])
+    return answer
+
+
+@task(task_run_name="{stage}@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
+def run_stage(experiment: str, stage: str) -> dict[str, Any]:
+    """One DVC stage; a training's reports go to MLflow as far as it can be reached."""
+    spec = next(spec for spec in project.stages(experiment) if spec.name == stage)
+    try:
+        return asdict(versioning.reproduce(spec))
+    finally:
+        if stage in tracking.TRAININGS:
+            _project_if_reachable(experiment)
+
+
+def _project_if_reachable(experiment: str) -> None:
+    policy = policy_file.load()
+    try:
+        with tracking.reachable(policy) as client:
+            tracking.project_runs(client, policy, experiment)
+    except Failed as error:
+        sys.stderr.write(f"not in MLflow yet: {error}\n")
+
+
+@task(task_run_name="register@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
+def register(experiment: str) -> dict[str, Any]:
+    """The model's version in the registry: found by its weights, or made."""
+    policy = policy_file.load()
+    with tracking.reachable(policy) as client:
+        runs = tracking.project_runs(client, policy, experiment)
+        return asdict(tracking.register(client, policy, experiment, runs["train_diffusion"]))
+
+
+@task(task_run_name="gate@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
+def gate(experiment: str, version: dict[str, Any]) -> dict[str, Any]:
+    """Candidate against champion on the test split; a version that was judged before keeps its judgement."""
+    candidate = Version(**version)
+    if candidate.judgement:
+        return candidate.judgement
+    policy = policy_file.load()
+    with tracking.reachable(policy) as client:
+        opponent = tracking.opponent(client, candidate)
+    return promotion.judge_version(policy, experiment, candidate, opponent).as_json()
+
+
+@task(task_run_name="promote@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
+def promote(
+    experiment: str, version: dict[str, Any], judgement: dict[str, Any], runs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Move the aliases if every gate passed, and keep the decision with the version."""
+    candidate = Version(**version)
+    with tracking.reachable(policy_file.load()) as client:
+        if not candidate.judgement:
+            if judgement["decision"] == promotion.PROMOTED:
+                tracking.promote(client, candidate, tracking.opponent(client, candidate))
+            candidate = tracking.settle(client, candidate, judgement)
+    return result.of(experiment, [StageRun(**run) for run in runs], candidate)
+
+
+@task(task_run_name="publish@{experiment}")
+def publish_versions(experiment: str, version: int) -> str:
+    """Commit what DVC says the outputs are."""
+    return project.publish(f"Publish {experiment} version {version}")
+
+
+def report(answer: dict[str, Any]) -> None:
+    """Artifacts for whoever opens the run in Prefect's pages."""
+    name = answer["experiment"]
+    create_table_artifact(answer["stages"], key=f"{name}-stages", description="Stages: what ran, what was up to date")
+    create_table_artifact(result.scores_table(answer), key=f"{name}-scores", description="Accuracy by exposure")
+    create_markdown_artifact(verdict(answer), key=f"{name}-verdict", description="The gates' verdict")
+
+
+def verdict(answer: dict[str, Any]) -> str:
+    gates = [f"| {g['name']} | {'passed' if g['passed'] else 'failed'} | {g['why']} |" for g in answer["gates"]]
+    alias = f", @{answer['alias']}" if answer["alias"] else ""
+    title = f"## {answer['decision']}: {answer['model']} version {answer['version']}{alias}"
+    return "\n".join([title, "", "| gate | verdict | why |", "|---|---|---|", *gates])

@@ -1,0 +1,34 @@
+"""The registered model, as MLflow loads it: code, not a pickle. Runs with the components stored beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+
+
+class ServedModel(mlflow.pyfunc.PythonModel):
+    """Rows with a column `image` (encoded bytes) to rows with `label` and one probability per class."""
+
+    def load_context(self, context: Any) -> None:
+        from components.learning.inference import load
+
+        self.network, self.faces = load(Path(context.artifacts["weights"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        import numpy as np
+
+        from components.data.images import decode
+        from components.learning.inference import predict
+
+        images = [decode(data) for data in model_input["image"]]
+        wrong = next((image.shape for image in images if image.shape != tuple(self.faces.shape)), None)
+        if wrong:
+            raise ValueError(f"image of shape {wrong}: this model takes {tuple(self.faces.shape)}")
+        probabilities = predict(self.network, np.stack(images))
+        answers = pd.DataFrame(probabilities, columns=list(self.faces.classes))
+        answers.insert(0, "label", [self.faces.classes[best] for best in probabilities.argmax(axis=1)])
+        return answers
+
+
+mlflow.models.set_model(ServedModel())

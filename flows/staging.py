@@ -1,0 +1,221 @@
+"""One stage, run for DVC: a locked state folder, reports on disk, an outcome, and no life after the run that asked.
+
+state/<fingerprint>/ holds checkpoint.safetensors, reports.jsonl (the truth of a training) and outcome.json;
+state/latest/<stage>@<experiment> names the fingerprint of the newest attempt.
+"""
+
+import fcntl
+import json
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+import psutil
+from tqdm import tqdm
+
+from components import atomic
+from components.records import Artifact, DataError, Report
+from flows import project
+from flows.project import ROOT, Failed, StageSpec
+
+STATE = ROOT / "state"
+OWNER = "LLDIF_RUN_PID"  # the process that asked for the run; a stage does not outlive it
+TERMINAL = "LLDIF_TERMINAL"  # where a person watches, if anybody does: DVC's pipes stand between
+
+
+def run(name: str, experiment: str) -> list[Artifact]:
+    """Run one stage and leave its outcome; return what it made. Raises Failed."""
+    leave_with_owner()
+    spec = next((spec for spec in project.stages(experiment) if spec.name == name), None)
+    if spec is None:
+        allowed = ", ".join(spec.name for spec in project.stages(experiment))
+        raise Failed(f"no stage {name}: there is {allowed}", "config")
+    (STATE / "latest").mkdir(parents=True, exist_ok=True)
+    latest = STATE / "latest" / spec.target
+    latest.unlink(missing_ok=True)
+    with one_line_errors() as explain:
+        from components import experiment as params_file
+        from components.learning.compute import device
+
+        whole = params_file.load(project.params_path(experiment))
+        params = params_file.given(whole, name)
+        fingerprint = project.fingerprint(spec, params.model_dump(mode="json"), torch_version(), device().type)
+        state = STATE / fingerprint
+        state.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(latest, fingerprint)
+    if explain:
+        raise explain[0]
+    with locked(state / "lock", f"{spec.target} is being run by another process; waiting for it"):
+        return _run_locked(
+            spec,
+            state,
+            lambda: params_file.STAGES[name].run(params, ROOT / spec.raw, project.runs_folder(experiment), state),
+        )
+
+
+def _run_locked(spec: StageSpec, state: Path, work: Callable[[], Iterator[Report]]) -> list[Artifact]:
+    began = time.time()
+    (state / "outcome.json").unlink(missing_ok=True)
+    with one_line_errors() as explain:
+        truncate_reports(state)
+        project.runs_folder(spec.experiment).mkdir(parents=True, exist_ok=True)
+        with (state / "reports.jsonl").open("a", encoding="utf-8") as reports, Progress(spec.target) as progress:
+            for report in work():
+                reports.write(json.dumps({**asdict(report), "time": round(time.time(), 3)}) + "\n")
+                reports.flush()
+                progress.show(report)
+        artifacts = [Artifact.of(ROOT / name, name) for name in spec.outputs]
+    failed = explain[0] if explain else None
+    outcome = {
+        "stage": spec.target,
+        "ok": failed is None,
+        "error": str(failed) if failed else None,
+        "class": failed.kind if failed else None,
+        "seconds": round(time.time() - began, 1),
+        "artifacts": [] if failed else [asdict(artifact) for artifact in artifacts],
+    }
+    try:
+        atomic.write_text(state / "outcome.json", json.dumps(outcome, indent=1) + "\n")
+    except OSError as error:  # a full disk has no room for the news either
+        failed = failed or Failed(_os_error(error), "infrastructure")
+    if failed:
+        raise failed
+    return artifacts
+
+
+def outcome(target: str) -> dict[str, object] | None:
+    """What the newest attempt at a stage left, None where it left nothing (it was killed)."""
+    state = latest_state(target)
+    path = state / "outcome.json" if state else None
+    return json.loads(path.read_text()) if path and path.exists() else None
+
+
+def latest_state(target: str) -> Path | None:
+    """The state folder of the newest attempt at a stage, if it was ever attempted here."""
+    latest = STATE / "latest" / target
+    return STATE / latest.read_text() if latest.exists() else None
+
+
+@contextmanager
+def one_line_errors() -> Iterator[list[Failed]]:
+    """What goes wrong for a known reason ends up in the list, as one line; tracebacks are for bugs."""
+    from components.config import ConfigError
+    from components.learning.training import DivergedError
+
+    caught: list[Failed] = []
+    try:
+        yield caught
+    except Failed as error:
+        caught.append(error)
+    except DataError as error:
+        caught.append(Failed(_short(str(error)), "data"))
+    except (ConfigError, DivergedError) as error:
+        caught.append(Failed(_short(str(error)), "config"))
+    except OSError as error:
+        caught.append(Failed(_os_error(error), "infrastructure"))
+
+
+def _os_error(error: OSError) -> str:
+    where = f"{_short(str(error.filename))}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _short(text: str) -> str:
+    """Paths as a person in the project would type them."""
+    return text.replace(f"{ROOT}{os.sep}", "")
+
+
+def torch_version() -> str:
+    from importlib.metadata import version
+
+    return version("torch")
+
+
+def truncate_reports(state: Path) -> None:
+    """Keep the reports that the checkpoint has passed: what came after will be reported again."""
+    from components.learning.training import epochs_done
+
+    done = epochs_done(state / "checkpoint.safetensors")
+    path = state / "reports.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    atomic.write_text(path, "".join(lines[:done]))
+
+
+@contextmanager
+def locked(path: Path, notice: str) -> Iterator[IO[str]]:
+    """Hold an exclusive lock on `path`; say so once if somebody else holds it, and wait."""
+    with path.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"{notice}\n")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield stream
+
+
+def leave_with_owner() -> None:
+    """End this process as soon as the run that asked for it is gone: a killed DVC would leave it at work."""
+    owners = [ancestor.pid for ancestor in psutil.Process().parents() if _is_dvc(ancestor)]
+    if OWNER in os.environ:
+        owners.append(int(os.environ[OWNER]))
+    for owner in owners:
+        try:
+            handle = os.pidfd_open(owner)
+        except ProcessLookupError:
+            os._exit(1)
+        threading.Thread(target=_leave_when_gone, args=(handle, owner), daemon=True).start()
+
+
+def _leave_when_gone(handle: int, owner: int) -> None:
+    select.select([handle], [], [])  # readable once that process has ended
+    sys.stderr.write(f"process {owner}, which asked for this stage, is gone: stopping\n")
+    os._exit(1)
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        return any(Path(part).name == "dvc" for part in process.cmdline()[:3])
+    except psutil.Error:
+        return False
+
+
+class Progress:
+    """A bar where a person watches, otherwise a line now and then on standard error."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.terminal = self._open_terminal()
+        self.bar: tqdm | None = None
+        self.shown = 0.0
+
+    @staticmethod
+    def _open_terminal() -> IO[str] | None:
+        if TERMINAL in os.environ:
+            return Path(os.environ[TERMINAL]).open("w", encoding="utf-8")
+        return sys.stderr if sys.stderr.isatty() else None
+
+    def show(self, report: Report) -> None:
+        figures = {name: f"{value:.3g}" for name, value in report.metrics.items()}
+        if self.terminal:
+            if self.bar is None:
+                self.bar = tqdm(total=report.total, desc=self.title, file=self.terminal, dynamic_ncols=True)
+            self.bar.set_postfix(figures, refresh=False)
+            self.bar.update(report.step - self.bar.n)
+        elif report.step == report.total or time.monotonic() - self.shown > 5:
+            self.shown = time.monotonic()
+            words = " ".join(f"{name}={value}" for name, value in figures.items())
+            sys.stderr.write(f"{self.title} {report.step}/{report.total} {words}\n")
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,310 @@
+"""MLflow owns what was learnt. Runs are a projection of what stages left on disk; models are found by their weights."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.records import file_sha256
+from flows import project, staging
+from flows.policy import Policy
+from flows.project import ROOT, Failed
+
+# a server that is down should be said to be down within seconds; whoever wants more patience sets these
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline": "baseline"}
+CHAMPION, PREVIOUS = "champion", "previous"
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version, with what our tags say of it."""
+
+    name: str
+    number: int
+    aliases: tuple[str, ...]
+    weights_sha256: str
+    judgement: dict[str, Any] | None  # decision and gates, None until it is judged
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.number}"
+
+    @property
+    def alias(self) -> str | None:
+        return next((alias for alias in (CHAMPION, PREVIOUS) if alias in self.aliases), None)
+
+
+def tracking_uri(policy: Policy) -> str:
+    """MLFLOW_TRACKING_URI if set; a relative SQLite path is meant from the project, wherever we stand."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or policy.tracking.uri
+    relative = "sqlite:///"
+    if uri.startswith(relative) and not uri.startswith("sqlite:////"):
+        return f"{relative}{ROOT / uri.removeprefix(relative)}"
+    return uri
+
+
+@contextmanager
+def reachable(policy: Policy) -> Iterator[Any]:
+    """An MLflow client. Raises Failed, one line, where the server or its store does not answer."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = tracking_uri(policy)
+    try:
+        yield MlflowClient(uri, uri)
+    except MlflowException as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise Failed(f"MLflow at {_without_secret(uri)}: {first[:200]}", "infrastructure") from None
+    except OSError as error:
+        raise Failed(f"MLflow at {_without_secret(uri)}: {error.strerror or error}", "infrastructure") from None
+
+
+def _without_secret(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def find_version(client: Any, model: str, weights_sha256: str) -> Version | None:
+    """The version that was registered from these weights."""
+    query = f"name = '{model}' and tags.weights_sha256 = '{weights_sha256}'"
+    found = sorted(client.search_model_versions(query), key=lambda one: int(one.version))
+    return _version(client, model, int(found[-1].version)) if found else None
+
+
+def _has_model(client: Any, model: str) -> bool:
+    return bool(client.search_registered_models(f"name = '{model}'"))
+
+
+def _version(client: Any, model: str, number: int) -> Version:
+    found = client.get_model_version(model, str(number))
+    judgement = found.tags.get("judgement")
+    aliases = client.get_registered_model(model).aliases
+    mine = tuple(sorted(alias for alias, version in aliases.items() if int(version) == number))
+    return Version(
+        model, number, mine, found.tags.get("weights_sha256", ""), json.loads(judgement) if judgement else None
+    )
+
+
+def opponent(client: Any, version: Version) -> Version | None:
+    """Whom a candidate is judged against: the champion; the one before, where the candidate is champion already.
+
+    The latter is what a crash between `promote` and `settle` leaves behind.
+    """
+    model = client.get_registered_model(version.name)
+    alias = PREVIOUS if int(model.aliases.get(CHAMPION, 0)) == version.number else CHAMPION
+    return _version(client, version.name, int(model.aliases[alias])) if alias in model.aliases else None
+
+
+def promote(client: Any, version: Version, old: Version | None) -> None:
+    """Move the aliases: `previous` first, so that a crash in between leaves the champion untouched."""
+    if old is not None:
+        client.set_registered_model_alias(version.name, PREVIOUS, str(old.number))
+    client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
+
+
+def settle(client: Any, version: Version, judgement: dict[str, Any]) -> Version:
+    """Keep the decision with the version: from here on it is not judged again."""
+    number = str(version.number)
+    client.set_model_version_tag(version.name, number, "decision", judgement["decision"])
+    client.set_model_version_tag(version.name, number, "judgement", json.dumps(judgement))
+    return _version(client, version.name, version.number)
+
+
+def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]:
+    """Bring MLflow's runs up to what the trainings left on disk; return the run of each training, by stage."""
+    folder = _mlflow_experiment(client, policy, experiment)
+    runs = {}
+    for spec in project.stages(experiment):
+        if spec.name in TRAININGS:
+            run = _project_run(client, folder, spec)
+            if run:
+                runs[spec.name] = run
+    _log_scores(client, experiment, runs)
+    return runs
+
+
+def _mlflow_experiment(client: Any, policy: Policy, experiment: str) -> str:
+    found = client.get_experiment_by_name(f"lldif/{experiment}")
+    if found:
+        return str(found.experiment_id)
+    # with a server, the server decides where artifacts go
+    local = tracking_uri(policy).startswith("sqlite:")
+    place = (ROOT / policy.tracking.artifacts / experiment).as_uri() if local else None
+    return str(client.create_experiment(f"lldif/{experiment}", artifact_location=place))
+
+
+def _project_run(client: Any, folder: str, spec: project.StageSpec) -> str | None:
+    """One training's run: found by weights or fingerprint, filled from where it stands, ended when the training has."""
+    weights, history = (ROOT / next(o for o in spec.outputs if o.endswith(end)) for end in (".safetensors", ".json"))
+    state = staging.latest_state(spec.target)
+    left = staging.outcome(spec.target)
+    sha256 = file_sha256(weights) if weights.exists() else None
+    mine = bool(left and any(artifact["sha256"] == sha256 for artifact in left["artifacts"]))  # type: ignore[attr-defined]
+    if sha256 and not mine:  # made elsewhere and pulled, or by an earlier state: the history is its record
+        found = _run_by(client, folder, "weights_sha256", sha256)
+        reports = [{"step": row.pop("epoch"), "metrics": row} for row in json.loads(history.read_text())]
+        fingerprint = f"pulled-{sha256}"
+    elif state:
+        fingerprint = state.name
+        found = _run_by(client, folder, "fingerprint", fingerprint)
+        reports = [json.loads(line) for line in (state / "reports.jsonl").read_text().splitlines()]
+    else:
+        return None
+    run = found or _create_run(client, folder, spec, fingerprint)
+    _upload(client, run, reports)
+    if sha256 and "weights_sha256" not in client.get_run(run).data.tags:
+        client.log_artifact(run, str(history))
+        client.set_tag(run, "weights_sha256", sha256)
+        client.set_terminated(run, "FINISHED")
+    return run
+
+
+def _run_by(client: Any, folder: str, tag: str, value: str) -> str | None:
+    found = client.search_runs([folder], f"tags.{tag} = '{value}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str) -> str:
+    source = project.provenance()
+    tags = {
+        "stage": spec.name,
+        "experiment": spec.experiment,
+        "fingerprint": fingerprint,
+        "git.commit": source.commit,
+        "git.dirty": str(source.dirty).lower(),
+        "mlflow.source.git.commit": source.commit,
+    }
+    run = client.create_run(folder, tags=tags, run_name=f"{spec.name} {fingerprint[:8]}")
+    run_id = str(run.info.run_id)
+    from mlflow.entities import Param
+
+    content = project.read_params(spec.experiment)
+    flat = flatten({section: content[section] for section in spec.sections})
+    client.log_batch(run_id, params=[Param(name, value) for name, value in flat.items()])
+    return run_id
+
+
+def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:
+    """Log the reports after the offset that the run's tag holds, then move the offset: at most repeats, never a hole."""
+    from mlflow.entities import Metric
+
+    done = int(client.get_run(run).data.tags.get("reports_uploaded", "0"))
+    metrics = [
+        Metric(name, value, int(1000 * report.get("time", 0)), report["step"])
+        for report in reports[done:]
+        for name, value in report["metrics"].items()
+    ]
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run, metrics=metrics[start : start + 1000])
+    if len(reports) > done:
+        client.set_tag(run, "reports_uploaded", str(len(reports)))
+
+
+def _log_scores(client: Any, experiment: str, runs: dict[str, str]) -> None:
+    """The scores on valid, on the run of the model that earned them."""
+    path = project.runs_folder(experiment) / "scores.json"
+    if not path.exists():
+        return
+    scores = json.loads(path.read_text())
+    for model, stage in (("candidate", "train_diffusion"), ("baseline", "train_baseline")):
+        if stage in runs:
+            known = client.get_run(runs[stage]).data.metrics
+            flat = {f"valid.{name}": float(value) for name, value in flatten(scores[model]).items()}
+            for name, value in flat.items():
+                if known.get(name) != value:
+                    client.log_metric(runs[stage], name, value)
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
+    return flat
+
+
+def register(client: Any, policy: Policy, experiment: str, run: str) -> Version:
+    """The version of the weights in runs/<experiment>: found, or made self-contained with the code it needs."""
+    import mlflow
+
+    weights = project.runs_folder(experiment) / "lldif.safetensors"
+    sha256, model = file_sha256(weights), policy.registry.model_name(experiment)
+    found = find_version(client, model, sha256)
+    if found:
+        return found
+    mlflow.set_tracking_uri(tracking_uri(policy))
+    mlflow.set_registry_uri(tracking_uri(policy))
+    source = project.provenance()
+    tags = {"weights_sha256": sha256, "git.commit": source.commit, "git.dirty": str(source.dirty).lower()}
+    with tempfile.TemporaryDirectory() as temporary:
+        code = snapshot(Path(temporary) / "components")
+        with _quiet(), mlflow.start_run(run_id=run):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(ROOT / "flows" / "served_model.py"),
+                artifacts={"weights": str(weights)},
+                code_paths=[str(code)],
+                signature=_signature(weights),
+                pip_requirements=_requirements(),
+            )
+    if not _has_model(client, model):
+        client.create_registered_model(model)
+    made = client.create_model_version(model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id)
+    return _version(client, model, int(made.version))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow prints links to standard output when a run ends; ours carries JSON."""
+    from contextlib import redirect_stdout
+
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def snapshot(folder: Path) -> Path:
+    """Copy the modules that a model needs to answer, and nothing else, under `folder`."""
+    import grimp
+
+    graph = grimp.build_graph("components", cache_dir=None)
+    needed = {"components.learning.inference", "components.data.images"}
+    for module in list(needed):
+        needed |= graph.find_upstream_modules(module)
+    for module in sorted(needed):
+        file = ROOT / f"{module.replace('.', '/')}.py"
+        copy = folder.parent / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+        for package in copy.relative_to(folder.parent).parents[:-1]:
+            shutil.copyfile(ROOT / package / "__init__.py", folder.parent / package / "__init__.py")
+    return folder
+
+
+def _signature(weights: Path) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    from components.learning import checkpoint
+
+    classes = checkpoint.read(weights)[1]["faces"]["classes"]
+    outputs = [ColSpec("string", "label"), *(ColSpec("float", name) for name in classes)]
+    return ModelSignature(inputs=Schema([ColSpec("binary", "image")]), outputs=Schema(outputs))
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]

@@ -1,0 +1,113 @@
+"""DVC owns what is up to date. It runs as a subprocess with our environment; its output never reaches our stdout."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import project, staging
+from flows.project import ROOT, Failed, StageSpec
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """How a stage came to be up to date."""
+
+    name: str
+    status: str  # "ran" or "cached"
+    seconds: float
+
+
+def stale(experiment: str) -> dict[str, list[object]]:
+    """The experiment's stages that are not up to date, with DVC's reasons."""
+    targets = [spec.target for spec in project.stages(experiment)]
+    done = subprocess.run(
+        ["dvc", "status", "--json", *targets],
+        cwd=ROOT,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(_last_error(done.stderr.splitlines()) or "dvc status failed", "infrastructure")
+    return json.loads(done.stdout)
+
+
+def reproduce(spec: StageSpec, force: bool = False) -> StageRun:
+    """Bring one stage up to date, its inputs being so. Raises Failed with the stage's own line."""
+    began = time.monotonic()
+    environment = project.environment() | {staging.OWNER: str(os.getpid())}
+    if sys.stderr.isatty():
+        environment[staging.TERMINAL] = os.ttyname(sys.stderr.fileno())
+    (ROOT / "state").mkdir(exist_ok=True)
+    notice = "another run is at work in this clone; waiting for it"
+    with staging.locked(ROOT / "state" / "dvc.lock", notice) as lock:
+        # the lock passes to DVC, so that it lasts as long as DVC does even if we are killed
+        process = subprocess.Popen(
+            ["dvc", "repro", "--single-item", spec.target],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            pass_fds=(lock.fileno(),),
+        )
+        lines = _relay(process)
+    if process.returncode:
+        raise _failure(spec, lines)
+    ran = any(line.startswith("Running stage") for line in lines)
+    return StageRun(spec.name, "ran" if ran else "cached", round(time.monotonic() - began, 1))
+
+
+def _relay(process: "subprocess.Popen[str]") -> list[str]:
+    """Collect DVC's lines; what the stage says goes on to our standard error."""
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if re.match(r"[a-z_]+@\S+ \d+/\d+ ", line):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+    process.wait()
+    return lines
+
+
+def _failure(spec: StageSpec, lines: list[str]) -> Failed:
+    ran = any(line.startswith("Running stage") for line in lines)
+    left = staging.outcome(spec.target) if ran else None
+    if left and left["error"]:
+        return Failed(f"{spec.target}: {left['error']}", str(left["class"]))
+    if "Traceback (most recent call last):" in lines:
+        sys.stderr.write("\n".join(lines) + "\n")
+        return Failed(f"{spec.target}: a bug: the traceback is above", "bug")
+    if ran and staging.latest_state(spec.target):
+        return Failed(
+            f"{spec.target}: the stage was killed; the same command goes on from its checkpoint", "infrastructure"
+        )
+    said = [line for line in lines if line.startswith("lldif: ")]
+    return Failed(f"{spec.target}: {said[-1][7:] if said else _last_error(lines) or 'dvc failed'}", "infrastructure")
+
+
+def _last_error(lines: list[str]) -> str | None:
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return errors[0] if errors else None
+
+
+def add(path: Path) -> None:
+    """Put a file under DVC. Raises Failed."""
+    done = subprocess.run(
+        ["dvc", "add", "--quiet", path],
+        cwd=ROOT,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(_last_error(done.stderr.splitlines()) or "dvc add failed", "infrastructure")
