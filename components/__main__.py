@@ -1,4 +1,4 @@
-"""`python -m components STAGE PARAMS --folder F --state S [--raw R]`: one stage on a bare machine, reports as JSON lines."""
+"""`python -m components STAGE PARAMS --folder F --state S [--raw R]`: one stage, reports as JSON lines."""
 
 import argparse
 import dataclasses

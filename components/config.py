@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,9 +38,21 @@ def parse(model: type[T], content: Any, path: Path) -> T:
         # through JSON, where lists may become tuples and nothing else is bent
         return model.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {_allowed(first, model)}") from None
+        # an unknown key explains the missing one beside it, so it comes first
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise ConfigError(f"{path}: {_key(first['loc'], content)}: {_allowed(first, model)}") from None
+
+
+def _key(place: tuple[Any, ...], content: Any) -> str:
+    """The key as it stands in the file: pydantic's place also names the chosen member of a union."""
+    parts = []
+    for part in place:
+        inside = part in content if isinstance(content, dict) else isinstance(part, int)
+        if inside or part == place[-1]:
+            parts.append(str(part))
+        if inside and isinstance(content, dict | list):
+            content = content[part]
+    return ".".join(parts) or "the file"
 
 
 def _allowed(error: Any, model: type[Config]) -> str:
@@ -48,7 +60,16 @@ def _allowed(error: Any, model: type[Config]) -> str:
         return str(error["msg"])
     here: Any = model
     for part in error["loc"][:-1]:
-        field = getattr(here, "model_fields", {}).get(part)
-        here = field.annotation if field else None
-    fields = ", ".join(getattr(here, "model_fields", {}))
-    return f"unknown key: allowed is {fields}" if fields else "unknown key"
+        here = _member(here, part)
+    return f"unknown key: allowed is {', '.join(here.model_fields)}"
+
+
+def _member(kind: Any, part: str | int) -> Any:
+    """The type found one step into `kind`: a field of a model, an item of a tuple, or the tagged member of a union."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if isinstance(part, int):
+        return get_args(kind)[0]
+    if hasattr(kind, "model_fields"):
+        return kind.model_fields[part].annotation
+    return next(m for m in get_args(kind) if any(part in get_args(f.annotation) for f in m.model_fields.values()))

@@ -66,9 +66,7 @@ def judge_floor(gate: Floor, candidate: Predictions, here: np.ndarray) -> Verdic
     return Verdict(gate.name, estimate >= limit, estimate, limit, int(here.sum()), None, why)
 
 
-def judge_not_worse(
-    gate: NotWorse, candidate: Predictions, champion: Predictions | None, here: np.ndarray
-) -> Verdict:
+def judge_not_worse(gate: NotWorse, candidate: Predictions, champion: Predictions | None, here: np.ndarray) -> Verdict:
     faces = int(here.sum())
     if champion is None:
         return Verdict(gate.name, True, 0.0, -gate.margin, faces, None, "no champion yet to compare with")
@@ -80,7 +78,7 @@ def judge_not_worse(
     won = int((candidate_right & ~champion_right).sum())
     p_value = not_worse_p_value(lost, won, faces, gate.margin)
     alpha = 1 - gate.confidence
-    why = f"{won} faces won, {lost} lost of {faces}; p = {p_value:.2g} for worse by {gate.margin:g}, {alpha:.2g} allowed"
+    why = f"{won} faces won, {lost} lost of {faces}; worse by {gate.margin:g}: p = {p_value:.2g}, at most {alpha:.2g}"
     return Verdict(gate.name, p_value <= alpha, (won - lost) / faces, -gate.margin, faces, p_value, why)
 
 

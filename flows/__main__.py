@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from flows.project import ROOT, Failed
+from flows.project import QUIET, ROOT, Failed
 
 EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
 
@@ -17,6 +17,7 @@ EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
 def main() -> None:
     """Run the command with the code of the clone we stand in, and end with its exit code."""
     _use_this_clone()
+    os.environ.update(QUIET)
     try:
         sys.exit(cli.main(standalone_mode=False) or EXIT["done"])
     except click.ClickException as error:
@@ -59,10 +60,8 @@ def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
     from flows import policy, project, result
 
     with _config_errors():
-        from components import experiment as params_file
-
         project.stages(experiment)
-        params_file.load(project.params_path(experiment))
+        project.check_params(experiment)
         rules = policy.load()
     answer = result.current(rules, experiment)
     if answer is None:
@@ -100,6 +99,69 @@ def stage(name: str, experiment: str, as_json: bool) -> None:
     artifacts = staging.run(name, experiment)
     if as_json:
         click.echo(json.dumps([asdict(artifact) for artifact in artifacts]))
+
+
+@cli.group()
+def data() -> None:
+    """Raw data."""
+
+
+@data.group("add")
+def data_add() -> None:
+    """Bring raw data in: it comes under DVC, and the experiments it can serve become live."""
+
+
+@data_add.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print what became live as JSON.")
+def ferplus(path: Path, as_json: bool) -> None:
+    """The official FER+ folders (FER2013Train, FER2013Valid, FER2013Test), or a zip of them."""
+    from flows import intake
+
+    added = intake.add_ferplus(path.resolve())
+    if as_json:
+        click.echo(json.dumps(added))
+        return
+    click.echo(f"data/ferplus.zip is under DVC; live: {', '.join(added['live']) or 'nothing'}")
+    if added["waiting"]:
+        click.echo(f"not live, a folder is missing: {', '.join(added['waiting'])}")
+    click.echo("\nnext\n  git add params/live.yaml data/ferplus.zip.dvc && git commit -m 'FER+ faces'")
+    for name in added["live"]:
+        click.echo(f"  lldif run {name}")
+
+
+@cli.command()
+@click.option("--mlflow-port", default=5000, show_default=True)
+@click.option("--prefect-port", default=4200, show_default=True)
+def ui(mlflow_port: int, prefect_port: int) -> None:
+    """Serve MLflow's and Prefect's pages until interrupted."""
+    from flows import services
+
+    with _config_errors():
+        running = services.start(mlflow_port, prefect_port)
+    try:
+        for service in running:
+            click.echo(f"{service.name:<8} {service.url}")
+        services.wait(running)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+    finally:
+        services.stop(running)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(as_json: bool) -> int:
+    """Check that everything is here that the pipeline needs."""
+    from flows.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok' if finding.ok else 'MISSING':<8} {finding.check:<22} {finding.detail}")
+    return EXIT["done"] if all(finding.ok for finding in findings) else EXIT["failed"]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,14 @@ from components.records import file_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# nobody's engine reports home from here
+QUIET = {
+    "DVC_NO_ANALYTICS": "1",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
 
 class Failed(Exception):
     """Work that did not succeed: one line for the person, and the class that decides whether to try again.
@@ -153,9 +161,25 @@ def git(*arguments: str, check: bool = True) -> str:
 
 def environment() -> dict[str, str]:
     """The environment for subprocesses: our interpreter's commands first on PATH, no analytics."""
-    quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
-    return {**os.environ, **quiet, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return {**os.environ, **QUIET, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def read_params(experiment: str) -> dict[str, Any]:
     return _yaml(f"params/{experiment}.yaml")
+
+
+def check_params(experiment: str) -> None:
+    """Validate the params file against the science's own types. Raises ConfigError.
+
+    Those types live beside torch, so a file that passed is remembered with the code that passed it.
+    """
+    path = params_path(experiment)
+    marker = ROOT / "state" / "latest" / f"params@{experiment}"
+    content = file_sha256(path) + content_sha256(ROOT / "components") if path.exists() else ""
+    if content and marker.exists() and marker.read_text() == content:
+        return
+    from components import atomic
+    from components import experiment as params_file
+
+    params_file.load(path)
+    atomic.write_text(marker, content)

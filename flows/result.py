@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from components.records import file_sha256
 from flows import project, tracking, versioning
 from flows.policy import Policy
 from flows.tracking import Version
@@ -14,7 +15,7 @@ def current(policy: Policy, experiment: str) -> dict[str, Any] | None:
     if not (project.ROOT / "dvc.lock").exists() or versioning.stale(experiment):
         return None
     weights = project.runs_folder(experiment) / "lldif.safetensors"
-    sha256 = tracking.file_sha256(weights)
+    sha256 = file_sha256(weights)
     with tracking.reachable(policy) as client:
         version = tracking.find_version(client, policy.registry.model_name(experiment), sha256)
     if version is None or version.judgement is None:

@@ -1,4 +1,4 @@
-"""The Prefect flow: a task per stage, then register, gate, promote. Paths and small records cross tasks, nothing else."""
+"""The Prefect flow: a task per stage, then register, gate, promote. Only paths and small records cross tasks."""
 
 import sys
 from dataclasses import asdict
@@ -30,8 +30,7 @@ def retrain(experiment: str = "demo", publish: bool = False, retries: int = 2) -
     """
     options: dict[str, Any] = {"retries": retries, "retry_delay_seconds": RETRY_SECONDS}
     runs = [
-        run_stage.with_options(name=spec.name, **options)(experiment, spec.name)
-        for spec in project.stages(experiment)
+        run_stage.with_options(name=spec.name, **options)(experiment, spec.name) for spec in project.stages(experiment)
     ]
     version = register.with_options(**options)(experiment)
     judgement = gate.with_options(**options)(experiment, version)

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel  # type: ignore[attr-defined]
 
 
-class ServedModel(mlflow.pyfunc.PythonModel):
+class ServedModel(PythonModel):
     """Rows with a column `image` (encoded bytes) to rows with `label` and one probability per class."""
 
     def load_context(self, context: Any) -> None:
@@ -31,4 +32,4 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         return answers
 
 
-mlflow.models.set_model(ServedModel())
+set_model(ServedModel())

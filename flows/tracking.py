@@ -19,7 +19,6 @@ from flows.project import ROOT, Failed
 # a server that is down should be said to be down within seconds; whoever wants more patience sets these
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline": "baseline"}
@@ -65,13 +64,15 @@ def reachable(policy: Policy) -> Iterator[Any]:
     try:
         yield MlflowClient(uri, uri)
     except MlflowException as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise Failed(f"MLflow at {_without_secret(uri)}: {first[:200]}", "infrastructure") from None
+        text = str(error).strip() or type(error).__name__
+        line = "does not answer" if "Max retries exceeded" in text else text.splitlines()[0][:200]
+        raise Failed(f"MLflow at {public(uri)}: {line}", "infrastructure") from None
     except OSError as error:
-        raise Failed(f"MLflow at {_without_secret(uri)}: {error.strerror or error}", "infrastructure") from None
+        raise Failed(f"MLflow at {public(uri)}: {error.strerror or error}", "infrastructure") from None
 
 
-def _without_secret(uri: str) -> str:
+def public(uri: str) -> str:
+    """The address without user and password."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
@@ -197,7 +198,7 @@ def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: 
 
 
 def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:
-    """Log the reports after the offset that the run's tag holds, then move the offset: at most repeats, never a hole."""
+    """Log the reports after the offset that the run's tag holds, then move it: at most repeats, never a hole."""
     from mlflow.entities import Metric
 
     done = int(client.get_run(run).data.tags.get("reports_uploaded", "0"))
@@ -268,10 +269,13 @@ def register(client: Any, policy: Policy, experiment: str, run: str) -> Version:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow prints links to standard output when a run ends; ours carries JSON."""
+    """MLflow prints links to standard output when a run ends, and ours carries JSON; it also misses an input example,
+    which a model whose input is image bytes does not need to declare its signature."""
+    import warnings
     from contextlib import redirect_stdout
 
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         yield
 
 
@@ -300,8 +304,8 @@ def _signature(weights: Path) -> Any:
     from components.learning import checkpoint
 
     classes = checkpoint.read(weights)[1]["faces"]["classes"]
-    outputs = [ColSpec("string", "label"), *(ColSpec("float", name) for name in classes)]
-    return ModelSignature(inputs=Schema([ColSpec("binary", "image")]), outputs=Schema(outputs))
+    outputs = Schema([ColSpec("string", "label"), *(ColSpec("float", name) for name in classes)])
+    return ModelSignature(inputs=Schema([ColSpec("binary", "image")]), outputs=outputs)
 
 
 def _requirements() -> list[str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import UnidentifiedImageError
 from pydantic import Field
 
 from components.config import Config
@@ -70,6 +71,17 @@ def expected_faces(config: Source, raw: Path) -> int:
     return sum(1 for folder in tree.folders for _ in tree.majority(folder))
 
 
+def folders_needed(config: FerPlus) -> set[str]:
+    return set(_folders_of(config).values())
+
+
+def _folders_of(config: FerPlus) -> dict[str, str]:
+    """The folder that each split is read from."""
+    if config.splits == "official":
+        return {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
+    return {"train": "FER2013Train", "valid": "FER2013Train", "test": "FER2013Valid"}
+
+
 def _embedded(config: Embedded) -> Iterator[Face]:
     for split in SPLITS:
         for number, face in enumerate(render_faces(config.seed, split, getattr(config, split))):
@@ -87,9 +99,7 @@ def _ferplus(config: FerPlus, tree: "FerPlusTree") -> Iterator[Face]:
 
 
 def _ferplus_rows(config: FerPlus, tree: "FerPlusTree", split: str) -> list[tuple[str, str, tuple[int, ...]]]:
-    official = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
-    development = {"train": "FER2013Train", "valid": "FER2013Train", "test": "FER2013Valid"}
-    folder = (official if config.splits == "official" else development)[split]
+    folder = _folders_of(config)[split]
     rows = [(folder, name, votes) for name, votes in tree.majority(folder)]
     if config.splits == "development" and split != "test":
         rows = [row for row in rows if (_fraction("valid", row[1]) < config.valid_share) == (split == "valid")]
@@ -142,7 +152,7 @@ class FerPlusTree:
             if 2 * top > FERPLUS_VOTES and counts.index(top) < len(FERPLUS_CLASSES):
                 yield name, tuple(counts[: len(FERPLUS_CLASSES)])
 
-    def pixels(self, folder: str, name: str) -> "Image.Image":
+    def pixels(self, folder: str, name: str) -> np.ndarray:
         try:
             return decode(self._bytes(folder, name))
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
@@ -159,7 +169,5 @@ def _folders(labels: list[str], raw: Path) -> dict[str, str]:
     found = {Path(label).parent.name: Path(label).parent.as_posix() for label in labels}
     found = {name: where for name, where in found.items() if name in FERPLUS_FOLDERS}
     if not found:
-        raise DataError(
-            f"{raw}: no FER+ folder in it: allowed is {', '.join(sorted(FERPLUS_FOLDERS))} with label.csv"
-        )
+        raise DataError(f"{raw}: no FER+ folder in it: allowed is {', '.join(sorted(FERPLUS_FOLDERS))} with label.csv")
     return found

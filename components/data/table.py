@@ -1,6 +1,6 @@
 """The face table: Parquet, one row per face, written as a stream and always the same bytes for the same faces.
 
-Columns: id (sha256 of shape and pixels), image (PNG bytes), label, votes, split, subject, source, name, attributes (JSON).
+Columns: id (sha256 of shape and pixels), image (PNG bytes), label, votes, split, subject, source, name, attributes.
 The classes and the image shape stand in the schema's metadata, under one key.
 """
 
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -134,11 +135,11 @@ def open_table(path: Path) -> pq.ParquetFile:
     return table
 
 
-def notes(table: pq.ParquetFile) -> dict[str, object]:
+def notes(table: pq.ParquetFile) -> dict[str, Any]:
     return json.loads(table.schema_arrow.metadata[b"lldif"])
 
 
-def batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, list[object]]]:
+def batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
     """Row groups as columns of Python values. Raises DataError where the bytes are damaged."""
     try:
         for group in range(table.num_row_groups):
@@ -159,9 +160,9 @@ def read_split(path: Path, split: str) -> Faces:
         ):
             if where == split:
                 ids.append(str(identity))
-                images.append(decode(image))  # type: ignore[arg-type]
-                labels.append(int(label))  # type: ignore[call-overload]
-    classes = tuple(notes(table)["classes"])  # type: ignore[arg-type]
+                images.append(decode(image))
+                labels.append(int(label))
+    classes = tuple(notes(table)["classes"])
     return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), classes)
 
 
@@ -169,9 +170,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:120]
 
 
-DARK_SCHEMA = pa.schema(
-    [("id", pa.string()), ("exposure", pa.float64()), ("label", pa.int8()), ("image", pa.binary())]
-)
+DARK_SCHEMA = pa.schema([("id", pa.string()), ("exposure", pa.float64()), ("label", pa.int8()), ("image", pa.binary())])
 
 
 @dataclass(frozen=True)
@@ -210,14 +209,14 @@ def write_dark(path: Path, parts: Iterable[tuple[Faces, float, np.ndarray]], cla
 def read_dark(path: Path) -> DarkFaces:
     """Raises DataError where the table cannot be read."""
     table = open_table(path)
-    columns: dict[str, list[object]] = {name: [] for name in DARK_SCHEMA.names}
+    columns: dict[str, list[Any]] = {name: [] for name in DARK_SCHEMA.names}
     for batch in batches(table, DARK_SCHEMA.names):
         for name, values in batch.items():
             columns[name] += values
     return DarkFaces(
         [str(identity) for identity in columns["id"]],
         np.array(columns["exposure"], dtype=np.float64),
-        np.stack([decode(image) for image in columns["image"]]),  # type: ignore[arg-type]
+        np.stack([decode(image) for image in columns["image"]]),
         np.array(columns["label"], dtype=np.int64),
-        tuple(notes(table)["classes"]),  # type: ignore[arg-type]
+        tuple(notes(table)["classes"]),
     )

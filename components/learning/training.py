@@ -48,7 +48,7 @@ def fit(
 
     Raises DivergedError.
     """
-    network.to(device(), memory_format=torch.channels_last)
+    network.to(device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = optimizers(network, course.optim)
     history: list[dict[str, float]] = []
     if path.exists():

@@ -62,7 +62,7 @@ class LLformer(nn.Module):
         return features
 
     def to_tokens(self, features: list[Tensor]) -> Tensor:
-        grid = features[-1].shape[-2:]
+        grid = (features[-1].shape[-2], features[-1].shape[-1])
         scales = [
             linear(F.adaptive_avg_pool2d(x, grid).flatten(2).mT) + embedding
             for x, linear, embedding in zip(features, self.tokens, self.scale_embedding, strict=True)
