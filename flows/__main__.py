@@ -67,6 +67,9 @@ def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
     if answer is None:
         # a person wants one line, not the engine's traceback; whoever wants more sets this
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        from flows import watch
+
+        watch.over_this_process()
         from flows.retrain import retrain
 
         answer = retrain(experiment, publish=publish, retries=retries)

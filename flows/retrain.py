@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows import policy as policy_file
-from flows import project, promotion, result, tracking, versioning
+from flows import project, promotion, result, staging, tracking, versioning
 from flows.project import Failed
 from flows.tracking import Version
 from flows.versioning import StageRun
@@ -28,7 +28,12 @@ def retrain(experiment: str = "demo", publish: bool = False, retries: int = 2) -
 
     With `publish`, dvc.lock and *.dvc are committed at the end. Raises Failed.
     """
-    options: dict[str, Any] = {"retries": retries, "retry_delay_seconds": RETRY_SECONDS}
+    (project.ROOT / "state").mkdir(exist_ok=True)
+    with staging.locked(project.ROOT / "state" / "run.lock", "another run is at work in this clone; waiting for it"):
+        return _retrain(experiment, publish, {"retries": retries, "retry_delay_seconds": RETRY_SECONDS})
+
+
+def _retrain(experiment: str, publish: bool, options: dict[str, Any]) -> dict[str, Any]:
     runs = [
         run_stage.with_options(name=spec.name, **options)(experiment, spec.name) for spec in project.stages(experiment)
     ]

@@ -7,7 +7,6 @@ state/latest/<stage>@<experiment> names the fingerprint of the newest attempt.
 import fcntl
 import json
 import os
-import select
 import sys
 import threading
 import time
@@ -24,9 +23,9 @@ from components import atomic
 from components.records import Artifact, DataError, Report
 from flows import project
 from flows.project import ROOT, Failed, StageSpec
+from flows.watch import OWNER, wait_until_gone
 
 STATE = ROOT / "state"
-OWNER = "LLDIF_RUN_PID"  # the process that asked for the run; a stage does not outlive it
 TERMINAL = "LLDIF_TERMINAL"  # where a person watches, if anybody does: DVC's pipes stand between
 
 
@@ -166,15 +165,11 @@ def leave_with_owner() -> None:
     if OWNER in os.environ:
         owners.append(int(os.environ[OWNER]))
     for owner in owners:
-        try:
-            handle = os.pidfd_open(owner)
-        except ProcessLookupError:
-            os._exit(1)
-        threading.Thread(target=_leave_when_gone, args=(handle, owner), daemon=True).start()
+        threading.Thread(target=_leave_when_gone, args=(owner,), daemon=True).start()
 
 
-def _leave_when_gone(handle: int, owner: int) -> None:
-    select.select([handle], [], [])  # readable once that process has ended
+def _leave_when_gone(owner: int) -> None:
+    wait_until_gone(owner)
     sys.stderr.write(f"process {owner}, which asked for this stage, is gone: stopping\n")
     os._exit(1)
 

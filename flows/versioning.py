@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import project, staging
+from flows import project, staging, watch
 from flows.project import ROOT, Failed, StageSpec
 
 
@@ -41,7 +41,7 @@ def stale(experiment: str) -> dict[str, list[object]]:
 def reproduce(spec: StageSpec, force: bool = False) -> StageRun:
     """Bring one stage up to date, its inputs being so. Raises Failed with the stage's own line."""
     began = time.monotonic()
-    environment = project.environment() | {staging.OWNER: str(os.getpid())}
+    environment = project.environment() | {watch.OWNER: str(os.getpid())}
     if sys.stderr.isatty():
         environment[staging.TERMINAL] = os.ttyname(sys.stderr.fileno())
     (ROOT / "state").mkdir(exist_ok=True)

@@ -1,0 +1,160 @@
+"""The face table: what goes in comes out, and nothing that is tested was trained on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.data import table
+from components.records import DataError
+
+CLASSES = ("calm", "glad", "cross")
+
+
+def test_faces_come_back_as_they_were_written(tmp_path, noise_faces, three_splits):
+    faces = three_splits(noise_faces)
+    counts = list(table.write(tmp_path / "t.parquet", faces, CLASSES, "here"))[-1]
+    assert counts == {"test": 5, "valid": 4, "train": 9, "left_as_duplicates": 0}
+    for split in table.SPLITS:
+        given = [face for face in faces if face.split == split]
+        back = table.read_split(tmp_path / "t.parquet", split)
+        assert back.ids == [table.face_id(face.pixels) for face in given]
+        assert np.array_equal(back.images, np.stack([face.pixels for face in given]))
+        assert back.labels.tolist() == [face.label for face in given]
+        assert (back.labels.dtype, back.classes) == (np.int64, CLASSES)
+
+
+def test_every_column_of_a_row_says_what_its_face_says(tmp_path, noise_faces, three_splits):
+    faces = [replace(face, attributes={"b": "2", "a": "1"}) for face in three_splits(noise_faces)]
+    list(table.write(tmp_path / "t.parquet", faces, CLASSES, "here"))
+    rows = pq.read_table(tmp_path / "t.parquet").to_pylist()
+    for row, face in zip(rows, faces, strict=True):
+        assert (row["name"], row["subject"], row["split"]) == (face.name, face.subject, face.split)
+        assert (row["source"], row["attributes"]) == ("here", '{"a": "1", "b": "2"}')
+        assert row["votes"] == pytest.approx(face.votes)
+
+
+def test_a_table_of_several_row_groups_reads_like_one(tmp_path, noise_faces, three_splits, monkeypatch):
+    faces = three_splits(noise_faces)
+    list(table.write(tmp_path / "one.parquet", faces, CLASSES, "here"))
+    monkeypatch.setattr(table, "ROW_GROUP", 4)
+    list(table.write(tmp_path / "many.parquet", faces, CLASSES, "here"))
+    assert pq.ParquetFile(tmp_path / "many.parquet").num_row_groups == 5
+    for split in table.SPLITS:
+        one, many = (table.read_split(tmp_path / f"{name}.parquet", split) for name in ("one", "many"))
+        assert one.ids == many.ids
+        assert np.array_equal(one.images, many.images)
+
+
+def test_grey_faces_have_one_channel(tmp_path, noise_faces, three_splits):
+    faces = three_splits(noise_faces, shape=(6, 7))
+    list(table.write(tmp_path / "t.parquet", faces, CLASSES, "here"))
+    assert table.read_split(tmp_path / "t.parquet", "train").images.shape == (9, 6, 7, 1)
+
+
+def test_the_same_faces_give_the_same_bytes(tmp_path, noise_faces, three_splits):
+    for name in ("a", "b"):
+        list(table.write(tmp_path / name, three_splits(noise_faces), CLASSES, "here"))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_another_pixel_gives_other_bytes_and_another_id(tmp_path, noise_faces, three_splits):
+    faces = three_splits(noise_faces)
+    list(table.write(tmp_path / "a", faces, CLASSES, "here"))
+    before = table.face_id(faces[0].pixels)
+    faces[0].pixels[0, 0] ^= 1
+    assert table.face_id(faces[0].pixels) != before
+    list(table.write(tmp_path / "b", faces, CLASSES, "here"))
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+def test_an_id_tells_shapes_of_the_same_bytes_apart():
+    pixels = np.zeros((4, 6), np.uint8)
+    assert table.face_id(pixels) != table.face_id(pixels.reshape(6, 4))
+    assert table.face_id(pixels) == table.face_id(np.asfortranarray(pixels))
+
+
+def test_a_face_that_is_tested_leaves_valid_and_train(tmp_path, noise_faces, three_splits):
+    test, valid, train = (noise_faces(split, 3) for split in table.SPLITS)
+    valid.append(replace(test[0], split="valid"))
+    train += [replace(test[1], split="train"), replace(valid[0], split="train"), replace(valid[3], split="train")]
+    counts = list(table.write(tmp_path / "t", [*test, *valid, *train], CLASSES, "here"))[-1]
+    assert counts == {"test": 3, "valid": 3, "train": 3, "left_as_duplicates": 4}
+    ids = [set(table.read_split(tmp_path / "t", split).ids) for split in table.SPLITS]
+    assert not ids[0] & ids[1]
+    assert not ids[0] & ids[2]
+    assert not ids[1] & ids[2]
+
+
+def test_a_face_repeated_within_its_split_stays(tmp_path, noise_faces, three_splits):
+    faces = three_splits(noise_faces)
+    counts = list(table.write(tmp_path / "t", [*faces, faces[-1], faces[-1]], CLASSES, "here"))[-1]
+    assert (counts["train"], counts["left_as_duplicates"]) == (11, 0)
+
+
+def test_with_a_limit_train_ends_there_after_duplicates_left(tmp_path, noise_faces):
+    test, valid, train = (noise_faces(split, 4) for split in table.SPLITS)
+    train = [replace(test[0], split="train"), *train]
+    counts = list(table.write(tmp_path / "t", [*test, *valid, *train], CLASSES, "here", train_limit=3))[-1]
+    assert counts == {"test": 4, "valid": 4, "train": 3, "left_as_duplicates": 1}
+    ids = table.read_split(tmp_path / "t", "train").ids
+    assert ids == [table.face_id(face.pixels) for face in train[1:4]]
+
+
+def test_a_limit_above_what_there_is_keeps_all(tmp_path, noise_faces, three_splits):
+    faces = three_splits(noise_faces)
+    counts = list(table.write(tmp_path / "t", faces, CLASSES, "here", train_limit=100))[-1]
+    assert counts["train"] == 9
+
+
+@pytest.mark.parametrize("missing", table.SPLITS)
+def test_an_empty_split_is_refused_and_leaves_no_file(tmp_path, noise_faces, three_splits, missing):
+    faces = [face for face in three_splits(noise_faces) if face.split != missing]
+    with pytest.raises(DataError, match=rf"^here: no face in split {missing}: [^\n]*$"):
+        list(table.write(tmp_path / "t", faces, CLASSES, "here"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_face_at_all_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"^here: no face in split test, valid, train: [^\n]*$"):
+        list(table.write(tmp_path / "t", [], CLASSES, "here"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faces_of_different_shapes_are_refused_and_leave_no_file(tmp_path, noise_faces, three_splits):
+    odd = noise_faces("train", 1, shape=(8, 9, 3))
+    with pytest.raises(DataError, match=r"^here: train-0: image shape \(8, 9, 3\)[^\n]*\(8, 8, 3\)$"):
+        list(table.write(tmp_path / "t", [*three_splits(noise_faces), *odd], CLASSES, "here"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_stops_listening_midway_leaves_the_old_table(tmp_path, noise_faces, three_splits, monkeypatch):
+    monkeypatch.setattr(table, "ROW_GROUP", 4)
+    (tmp_path / "t").write_bytes(b"old")
+    writing = table.write(tmp_path / "t", three_splits(noise_faces), CLASSES, "here")
+    next(writing)
+    writing.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    assert (tmp_path / "t").read_bytes() == b"old"
+
+
+@pytest.mark.xfail(strict=True, reason="reported: write yields one and the same dict, which goes on counting")
+def test_counts_once_yielded_do_not_change(tmp_path, noise_faces, three_splits, monkeypatch):
+    monkeypatch.setattr(table, "ROW_GROUP", 4)
+    totals = [
+        sum(counts.values()) for counts in list(table.write(tmp_path / "t", three_splits(noise_faces), CLASSES, "x"))
+    ]
+    assert totals == [4, 8, 12, 16, 18]
+
+
+def test_parquet_files_of_others_are_refused(tmp_path):
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "t")
+    with pytest.raises(DataError, match=r"^[^\n]*: not a table of this pipeline: [^\n]*$"):
+        table.read_split(tmp_path / "t", "train")
+
+
+def test_a_table_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"^[^\n]*nowhere: not a readable table [^\n]*$"):
+        table.read_split(tmp_path / "nowhere", "train")

@@ -1,0 +1,173 @@
+"""Optimisers: which parameter goes where, and how far it moves."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from components.learning.optim import Muon, OptimConfig, is_matrix, optimizers, orthogonalise, rate
+from components.model.diffusion import DiffusionConfig
+from components.model.lldif import FacesConfig, LLDif, StageOne
+
+
+def config(kind: str = "muon", decay: float = 0.1, warmup: float = 0.1) -> OptimConfig:
+    return OptimConfig(kind=kind, adamw_rate=0.002, muon_rate=0.02, weight_decay=decay, warmup_share=warmup)
+
+
+@pytest.fixture
+def network(small_model) -> StageOne:
+    return StageOne(small_model(), FacesConfig(classes=("a", "b", "c"), shape=(32, 32, 3)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 64), st.integers(2, 64), st.floats(1e-3, 1e3), st.integers(0, 10**6))
+def test_an_orthogonalised_matrix_has_singular_values_near_one(rows, columns, scale, seed):
+    """A random matrix of near-square shape has singular values near zero, which five steps do not lift to one."""
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) * scale
+    share = torch.linalg.svdvals(matrix) / matrix.norm()
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert values.max() < 1.3
+    assert (values[share > 0.02] > 0.6).all()
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 72), (72, 8), (64, 128), (1, 30)])
+@pytest.mark.parametrize("seed", range(5))
+def test_matrices_of_the_models_shapes_come_out_orthogonal(shape, seed):
+    left, _, right = torch.linalg.svd(
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed)), full_matrices=False
+    )
+    matrix = left @ torch.diag(torch.linspace(0.3, 1, min(shape))) @ right
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    # the directions are kept: the nearest orthogonal matrix is left @ right
+    assert torch.linalg.matrix_norm(orthogonalise(matrix) - left @ right, ord=2) < 0.4
+
+
+def test_no_gradient_moves_nothing_and_gives_no_nan():
+    assert not orthogonalise(torch.zeros(4, 6)).any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 500), st.floats(0, 0.9))
+def test_the_rate_warms_up_to_its_highest_and_ends_near_zero(steps, warmup):
+    shares = [rate(step, steps, config(warmup=warmup)) for step in range(steps)]
+    top = max(1, round(warmup * steps))
+    assert all(0 < share <= 1 for share in shares)
+    assert shares[: top - 1] == sorted(shares[: top - 1])
+    assert shares[top - 1] == 1
+    assert shares[top - 1 :] == sorted(shares[top - 1 :], reverse=True)
+    assert rate(steps, steps, config(warmup=warmup)) == pytest.approx(0, abs=1e-9)
+
+
+def test_between_its_ends_the_rate_is_a_line_and_a_cosine():
+    shares = [rate(step, 100, config(warmup=0.2)) for step in range(100)]
+    assert shares[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert shares[60] == pytest.approx(0.5)
+    assert shares[40] == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+
+
+def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
+    chosen = {name for name, value in network.named_parameters() if is_matrix(name, value)}
+    for name in (
+        "llformer.attentions.0.modulation.weights.weight",
+        "llformer.attentions.2.pointwise.weight",
+        "llformer.scales.1.0.0.weight",
+        "llformer.fusion.0.queries_keys_values.weight",
+        "prior.network.body.0.weight",
+        "prior.to_shared.weight",
+    ):
+        assert name in chosen
+    for name in (
+        "llformer.head.weight",
+        "llformer.scale_embedding",
+        "llformer.attentions.0.alpha",
+        "llformer.attentions.0.depthwise.weight",
+        "prior.text_encoder.embedding.weight",
+        "prior.text_encoder.position",
+        "llformer.norm.weight",
+        "llformer.head.bias",
+        "prior.log_scale",
+    ):
+        assert name in dict(network.named_parameters())
+        assert name not in chosen
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_every_parameter_is_in_exactly_one_group(network, kind):
+    made = optimizers(network, config(kind))
+    held = [id(value) for optimiser in made for group in optimiser.param_groups for value in group["params"]]
+    assert sorted(held) == sorted(id(value) for value in network.parameters())
+    assert [type(optimiser).__name__ for optimiser in made] == ["AdamW", "Muon"][: len(made)]
+    assert len(made) == (2 if kind == "muon" else 1)
+
+
+def test_frozen_parameters_are_in_no_group(small_model):
+    faces = FacesConfig(classes=("a", "b"), shape=(32, 32, 3))
+    network = LLDif(small_model(), DiffusionConfig(steps=4, predicts="z0", blocks=1, samples=1), faces)
+    held = {id(v) for o in optimizers(network, config()) for group in o.param_groups for v in group["params"]}
+    assert not held & {id(value) for value in network.prior.parameters()}
+    assert held == {id(value) for value in network.parameters() if value.requires_grad}
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_biases_and_norms_are_not_decayed(network, kind):
+    decay = {
+        id(value): group["weight_decay"]
+        for optimiser in optimizers(network, config(kind))
+        for group in optimiser.param_groups
+        for value in group["params"]
+    }
+    for name, value in network.named_parameters():
+        if value.ndim <= 1:
+            assert decay[id(value)] == 0, name
+        elif "embedding" not in name and "position" not in name:
+            assert decay[id(value)] == 0.1, name
+
+
+@pytest.mark.xfail(strict=True, reason="reported: the docstring says so; the code decays whatever has two dimensions")
+def test_embeddings_are_not_decayed(network):
+    embedding = network.prior.text_encoder.embedding.weight
+    [decay] = [
+        group["weight_decay"]
+        for optimiser in optimizers(network, config())
+        for group in optimiser.param_groups
+        if any(value is embedding for value in group["params"])
+    ]
+    assert decay == 0
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (8, 3, 3, 3)])
+def test_a_muon_step_moves_by_its_rate_against_the_gradient(shape):
+    value = nn.Parameter(torch.randn(shape))
+    before, value.grad = value.detach().clone(), torch.randn(shape)
+    gradient = value.grad.clone()
+    Muon([value], lr=0.1, weight_decay=0.0).step()
+    moved = (before - value.detach()).flatten(1)
+    tall = max(1.0, moved.shape[0] / moved.shape[1]) ** 0.5
+    assert torch.linalg.svdvals(moved).max() < 0.1 * 1.3 * tall
+    assert (moved * gradient.flatten(1)).sum() > 0
+    expected = orthogonalise(gradient.flatten(1)) * 0.1 * tall
+    assert torch.allclose(moved, expected, atol=1e-3)
+
+
+def test_muons_weight_decay_shrinks_in_proportion_to_the_rate():
+    value = nn.Parameter(torch.full((4, 4), 2.0))
+    value.grad = torch.zeros(4, 4)
+    Muon([value], lr=0.1, weight_decay=0.5).step()
+    assert torch.allclose(value, torch.full((4, 4), 2.0 * 0.95))
+
+
+def test_muon_finds_the_least_squares_answer():
+    """A direction test: on a plain quadratic it gets near the target."""
+    target, value = torch.randn(6, 6), nn.Parameter(torch.zeros(6, 6))
+    optimiser = Muon([value], lr=0.1, weight_decay=0.0)
+    for step in range(200):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
+        optimiser.zero_grad()
+        ((value - target) ** 2).sum().backward()
+        optimiser.step()
+    assert (value - target).norm() < 0.1 * target.norm()

@@ -1,0 +1,70 @@
+"""A tiny experiment, run once in a clone of this working tree; a Prefect server for the whole session."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clones import COMMANDS, Clone, end, free_port, fresh_clone, wait_for_port
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Prefect server with a database of its own."""
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+    }
+    process = subprocess.Popen(
+        [COMMANDS / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}/api"
+    wait_for_port(process, port)
+    yield address
+    end(process)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> dict[str, str]:
+    """For every command of a test: our commands first, our server, homes in temporary folders."""
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "LLDIF_"))
+    }
+    return clean | {
+        "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}",
+        "PREFECT_API_URL": prefect_server,
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("home")),
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> tuple[Clone, dict[str, Any]]:
+    """A clone in which `lldif run demo` went through once, and its answer. Not to be changed: copy it."""
+    clone = fresh_clone(tmp_path_factory.mktemp("finished") / "clone", environment)
+    return clone, clone.answer("lldif", "run", "demo", "--json")
+
+
+@pytest.fixture
+def clone(finished: tuple[Clone, dict[str, Any]], tmp_path: Path) -> Clone:
+    """A copy of the finished clone, free to be changed."""
+    return finished[0].copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def empty_clone(environment: dict[str, str], tmp_path: Path) -> Clone:
+    """A clone in which nothing was run yet."""
+    return fresh_clone(tmp_path / "clone", environment)

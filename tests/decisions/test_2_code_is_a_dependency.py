@@ -1,0 +1,96 @@
+"""Decision 2: a stage goes stale when its code or its sections of the params change, and at no other time."""
+
+import ast
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+from clones import REPOSITORY, Clone
+
+from components import experiment
+
+GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+def files_under(dependency: str) -> set[str]:
+    path = REPOSITORY / dependency
+    found = path.rglob("*.py") if path.is_dir() else [path]
+    return {str(file.relative_to(REPOSITORY)) for file in found if file.name != "__init__.py"}
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_dependencies_are_the_import_closure_and_nothing_more(stage: str):
+    modules = grimp.build_graph("components", cache_dir=None).find_upstream_modules(f"components.stages.{stage}")
+    needed = {f"{module.replace('.', '/')}.py" for module in modules} | {f"components/stages/{stage}.py"}
+    declared = [name for name in GRAPH[stage]["do"]["deps"] if name.startswith("components/")]
+    covered = set().union(*(files_under(name) for name in declared))
+    assert covered == {name for name in needed if not (REPOSITORY / name.removesuffix(".py")).is_dir()}
+
+
+def test_packages_hold_no_code_that_the_closure_would_miss():
+    for package in (REPOSITORY / "components").rglob("__init__.py"):
+        body = ast.parse(package.read_text()).body
+        assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body), package
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_a_stage_declares_to_dvc_the_sections_it_is_given(stage: str):
+    declared = [name for entry in GRAPH[stage]["do"]["params"] for name in entry["params/${key}.yaml"]]
+    assert sorted(declared) == sorted(experiment.sections(stage))
+
+
+def leaves(content: object, place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(content, dict):
+        return [place]
+    return [leaf for key, value in content.items() for leaf in leaves(value, (*place, key))]
+
+
+def other(value: object) -> object:
+    """A value of the same kind that is not the same."""
+    if isinstance(value, bool):
+        return not value
+    return [*value, 0.5] if isinstance(value, list) else f"{value}x" if isinstance(value, str) else value + 1
+
+
+def stale(repository: Path) -> set[str]:
+    from dvc.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        return {name.rpartition(":")[2].removesuffix("@demo") for name in repo.status()}
+
+
+def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
+    original = clone.params()
+    keys = leaves(original)
+    assert len(keys) > 40
+    for *parents, last in keys:
+        content = yaml.safe_load(yaml.safe_dump(original))
+        section = content
+        for key in parents:
+            section = section[key]
+        section[last] = other(section[last])
+        clone.set_params(content)
+        top = (parents or [last])[0]
+        assert stale(clone.path) == {s for s in GRAPH if top in experiment.sections(s)}, ".".join([*parents, last])
+    clone.set_params(original)
+    assert stale(clone.path) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("components/gates.py", set()),
+        ("components/__main__.py", set()),
+        ("flows/tracking.py", set()),
+        ("components/learning/evaluation.py", {"evaluate"}),
+        ("components/learning/optim.py", {"train_prior", "train_diffusion", "train_baseline"}),
+        ("components/model/schedule.py", {"train_prior", "train_diffusion", "train_baseline", "evaluate"}),
+        ("components/lowlight/noise.py", {"darken", "train_prior", "train_diffusion", "train_baseline"}),
+        ("components/data/sources.py", {"ingest"}),
+    ],
+)
+def test_a_change_of_code_makes_stale_what_imports_it(clone: Clone, file: str, expected: set[str]):
+    with (clone.path / file).open("a") as stream:
+        stream.write("# changed\n")
+    assert stale(clone.path) == expected

@@ -1,0 +1,80 @@
+"""Decision 4: MLflow shows what is on disk; no stage needs it, nothing is lost or doubled."""
+
+import json
+import shutil
+
+from clones import Clone
+from mlflow import MlflowClient
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody answers
+
+
+def client(clone: Clone) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{clone.path / 'mlflow.db'}")
+
+
+def runs(clone: Clone) -> dict[str, list]:
+    mlflow = client(clone)
+    folder = mlflow.get_experiment_by_name("lldif/demo").experiment_id
+    found: dict[str, list] = {}
+    for run in mlflow.search_runs([folder]):
+        found.setdefault(run.data.tags["stage"], []).append(run)
+    return found
+
+
+def check_whole(clone: Clone) -> None:
+    """One run a training, ended, with every epoch exactly once."""
+    found = runs(clone)
+    assert {stage: len(of) for stage, of in found.items()} == dict.fromkeys(
+        ("train_prior", "train_diffusion", "train_baseline"), 1
+    )
+    for stage, (run,) in found.items():
+        assert run.info.status == "FINISHED"
+        assert len(run.data.tags["weights_sha256"]) == 64
+        history = client(clone).get_metric_history(run.info.run_id, "loss")
+        assert [metric.step for metric in history] == list(range(1, clone.params()[stage]["epochs"] + 1))
+    candidate, baseline = found["train_diffusion"][0], found["train_baseline"][0]
+    scores = json.loads((clone.path / "runs" / "demo" / "scores.json").read_text())
+    assert candidate.data.metrics["valid.accuracy.0.2"] == scores["candidate"]["accuracy"]["0.2"]
+    assert baseline.data.metrics["valid.accuracy.0.2"] == scores["baseline"]["accuracy"]["0.2"]
+    assert candidate.data.params["train_diffusion.epochs"] == str(clone.params()["train_diffusion"]["epochs"])
+
+
+def test_one_run_a_training_with_every_epoch_once(finished):
+    check_whole(finished[0])
+    assert all(run.data.tags["fingerprint"] for of in runs(finished[0]).values() for run in of)
+
+
+def test_without_mlflow_every_stage_runs_and_the_next_run_goes_on_at_register(empty_clone: Clone):
+    down = empty_clone.run("lldif", "run", "demo", "--json", code=1, MLFLOW_TRACKING_URI=NOWHERE)
+    assert down.stdout == ""
+    assert down.stderr.splitlines()[-1] == f"lldif: MLflow at {NOWHERE}: does not answer"
+    assert "Traceback" not in down.stderr
+    assert "up to date" in empty_clone.run("dvc", "status").stdout
+    answer = empty_clone.answer("lldif", "run", "demo", "--json")
+    assert {stage["status"] for stage in answer["stages"]} == {"cached"}
+    assert answer["version"] == 1
+    check_whole(empty_clone)
+
+
+def test_a_pulled_training_is_told_from_its_history(clone: Clone):
+    """Somebody else trained, we pulled: there is no state here, and the registry is a new one."""
+    shutil.rmtree(clone.path / "state")
+    (clone.path / "mlflow.db").unlink()
+    assert clone.answer("lldif", "run", "demo", "--json")["version"] == 1
+    check_whole(clone)
+
+
+def test_an_interrupted_upload_goes_on_where_it_stood(clone: Clone):
+    mlflow = client(clone)
+    (run,) = runs(clone)["train_diffusion"]
+    assert run.data.tags["reports_uploaded"] == str(clone.params()["train_diffusion"]["epochs"])
+    # as if the upload of the last reports, and all that follows it, had not happened
+    mlflow.delete_tag(run.info.run_id, "weights_sha256")
+    mlflow.set_tag(run.info.run_id, "reports_uploaded", "1")
+    (clone.path / "runs" / "demo" / "darkness.json").unlink()  # so that the run has something to do
+    clone.run("lldif", "run", "demo", "--json")
+    (run,) = runs(clone)["train_diffusion"]
+    assert run.data.tags["reports_uploaded"] == str(clone.params()["train_diffusion"]["epochs"])
+    steps = {metric.step: metric.value for metric in mlflow.get_metric_history(run.info.run_id, "loss")}
+    assert list(steps) == list(range(1, clone.params()["train_diffusion"]["epochs"] + 1))

@@ -1,0 +1,48 @@
+"""Decision 5: outputs hold figures and weights, nothing of the run that made them."""
+
+import json
+import re
+import struct
+
+import pyarrow.parquet as pq
+
+RUN = "runs/demo"
+
+
+def outputs(clone):
+    return [path for path in (clone.path / RUN).iterdir() if path.name != ".gitignore"]
+
+
+def test_no_output_names_a_place_a_time_or_a_run(finished):
+    clone, _ = finished
+    state = [path.name for path in (clone.path / "state").iterdir() if len(path.name) == 64]
+    assert len(outputs(clone)) == 13
+    for path in outputs(clone):
+        content = path.read_bytes()
+        for word in (str(clone.path).encode(), b"/home/", b"/root/", b"/tmp/", *(name.encode() for name in state)):
+            assert word not in content, (path, word)
+        if path.suffix == ".json":
+            assert not re.search(r"seconds|time|20\d\d-\d\d-\d\d", content.decode())
+
+
+def test_no_output_is_a_picture(finished):
+    assert {path.suffix for path in outputs(finished[0])} == {".parquet", ".safetensors", ".json"}
+
+
+def test_weights_carry_one_key_of_sorted_json(finished):
+    clone, _ = finished
+    for path in (clone.path / RUN).glob("*.safetensors"):
+        content = path.read_bytes()
+        (length,) = struct.unpack("<Q", content[:8])
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        assert list(metadata) == ["lldif"]
+        assert metadata["lldif"] == json.dumps(json.loads(metadata["lldif"]), sort_keys=True)
+
+
+def test_tables_have_fixed_row_groups_and_no_pandas_metadata(finished):
+    clone, _ = finished
+    for path in (clone.path / RUN).glob("*.parquet"):
+        table = pq.ParquetFile(path)
+        assert b"pandas" not in (table.schema_arrow.metadata or {})
+        assert table.metadata.row_group(0).column(0).compression == "ZSTD"
+        assert table.metadata.row_group(0).num_rows <= 2048

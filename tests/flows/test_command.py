@@ -1,0 +1,53 @@
+"""The command line: doctor, ui, help, exit codes."""
+
+import os
+import signal
+import socket
+
+import httpx
+from clones import Clone, end, free_port, wait_for_port
+
+
+def test_doctor_says_what_is_there_and_what_is_missing(clone: Clone):
+    found = {finding["check"]: finding for finding in clone.answer("lldif", "doctor", "--json")}
+    assert {"python", "packages", "git", "disk", "device", "MLflow", "Prefect", "experiment demo"} <= set(found)
+    assert found["experiment demo"]["detail"] == "up to date"
+    assert all(finding["ok"] for finding in found.values())
+    text = clone.run("lldif", "doctor", code=1, MLFLOW_TRACKING_URI="http://127.0.0.1:9").stdout
+    assert "MISSING  MLflow" in text
+
+
+def test_ui_serves_both_pages_until_interrupted(finished):
+    clone, _ = finished
+    mlflow, prefect = free_port(), free_port()
+    environment = {k: v for k, v in clone.environment.items() if k != "PREFECT_API_URL"}
+    served = Clone(clone.path, environment).start(
+        "lldif", "ui", "--mlflow-port", str(mlflow), "--prefect-port", str(prefect)
+    )
+    try:
+        for port in (mlflow, prefect):
+            wait_for_port(served, port)
+        page = httpx.get(f"http://127.0.0.1:{mlflow}/", timeout=60)
+        assert "MLflow" in page.text
+        experiments = httpx.get(
+            f"http://127.0.0.1:{mlflow}/api/2.0/mlflow/experiments/search", params={"max_results": 10}, timeout=60
+        )
+        assert "lldif/demo" in experiments.text
+        settings = httpx.get(f"http://127.0.0.1:{prefect}/ui-settings", timeout=60).json()
+        assert settings["api_url"] == f"http://127.0.0.1:{prefect}/api"
+        os.kill(served.pid, signal.SIGINT)
+        out, _ = served.communicate(timeout=60)
+        assert f"http://127.0.0.1:{mlflow}" in out
+        assert served.returncode == 0
+        for port in (mlflow, prefect):
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", port)) != 0
+    finally:
+        end(served)
+
+
+def test_help_names_every_command(finished):
+    text = finished[0].run("lldif", "--help").stdout
+    for command in ("run", "stage", "data", "ui", "doctor"):
+        assert f"\n  {command} " in text
+    assert "3 candidate rejected" in text

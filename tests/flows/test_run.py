@@ -1,0 +1,74 @@
+"""`lldif run`: the whole line."""
+
+import json
+import shutil
+
+from clones import Clone, hashes
+
+
+def test_the_first_version_is_champion_and_every_stage_ran(finished):
+    _, answer = finished
+    stages = ["ingest", "darken", "train_prior", "train_diffusion", "train_baseline", "evaluate"]
+    assert [stage["name"] for stage in answer["stages"]] == stages
+    assert {stage["status"] for stage in answer["stages"]} == {"ran"}
+    assert all(stage["seconds"] > 0 for stage in answer["stages"])
+    assert (answer["decision"], answer["version"], answer["alias"]) == ("promoted", 1, "champion")
+    assert {gate["name"] for gate in answer["gates"]} == {"better_than_majority", "not_worse_than_champion"}
+    assert set(answer["candidate"]["accuracy"]) == {"clean", "0.2", "0.05", "mean_dark"}
+    assert set(answer["baseline"]) == set(answer["candidate"])
+
+
+def test_again_at_once_everything_is_cached_and_no_version_is_made(finished):
+    clone, first = finished
+    again = clone.answer("lldif", "run", "demo", "--json")
+    assert {stage["status"] for stage in again["stages"]} == {"cached"}
+    assert again["version"] == first["version"]
+    assert {k: v for k, v in again.items() if k != "stages"} == {k: v for k, v in first.items() if k != "stages"}
+    assert "up to date" in clone.run("dvc", "status").stdout
+
+
+def test_a_person_reads_scores_gates_and_what_to_type_next(finished):
+    clone, _ = finished
+    text = clone.run("lldif", "run", "demo").stdout
+    for word in ("accuracy by exposure", "LLDif", "baseline", "mean_dark", "promoted", "@champion", "next", "lldif ui"):
+        assert word in text
+
+
+def test_outputs_come_back_from_the_cache(clone: Clone):
+    before = hashes(clone.path / "runs")
+    shutil.rmtree(clone.path / "runs")
+    clone.run("dvc", "checkout")
+    assert hashes(clone.path / "runs") == before
+
+
+def test_without_cache_and_state_the_lock_comes_out_the_same_by_dvc_and_by_us(clone: Clone, tmp_path):
+    lock = (clone.path / "dvc.lock").read_bytes()
+    for folder in ("runs", "state", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(clone.path / folder)
+    (clone.path / "dvc.lock").unlink()
+    other = clone.copy(tmp_path / "other")
+    clone.run("dvc", "repro")
+    assert (clone.path / "dvc.lock").read_bytes() == lock
+    answer = other.answer("lldif", "run", "demo", "--json")
+    assert (other.path / "dvc.lock").read_bytes() == lock
+    assert answer["version"] == 1  # the same weights are the same version
+
+
+def test_stages_run_on_a_bare_machine_make_the_same_bytes(clone: Clone, tmp_path):
+    """`python -m components` knows no DVC, MLflow or Prefect."""
+    folder = tmp_path / "bare"
+    for stage in ("ingest", "darken", "train_prior"):
+        done = clone.run(
+            "python",
+            "-m",
+            "components",
+            stage,
+            "params/demo.yaml",
+            "--folder",
+            str(folder),
+            "--state",
+            str(tmp_path / stage),
+        )
+        assert all(json.loads(line)["stage"] == stage for line in done.stdout.splitlines())
+    made = hashes(folder)
+    assert {name: hashes(clone.path / "runs" / "demo")[name] for name in made} == made
