@@ -15,7 +15,7 @@ class ConfigError(ValueError):
 class Config(BaseModel):
     """A section of a params file: complete, frozen, and strict about keys and types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 T = TypeVar("T", bound=Config)
@@ -24,23 +24,37 @@ T = TypeVar("T", bound=Config)
 def read_yaml(path: Path) -> Any:
     """Raises ConfigError where there is no such file or it is not YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 (a safe one)
     except FileNotFoundError:
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "live"))
         raise ConfigError(f"{path}: no such file: there is {there}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets a key stand twice and drops the first value; a params file must not lose one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"key {twice} stands twice, line {node.start_mark.line + 1} on")
+        return super().construct_mapping(node, deep)
 
 
 def parse(model: type[T], content: Any, path: Path) -> T:
     """`content` as `model`. Raises ConfigError naming file, key and what is allowed."""
     try:
-        # through JSON, where lists may become tuples and nothing else is bent
-        return model.model_validate_json(json.dumps(content))
+        # through JSON, where lists may become tuples and nothing else is bent (what JSON lacks, a date, is text)
+        return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         # an unknown key explains the missing one beside it, so it comes first
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        raise ConfigError(f"{path}: {_key(first['loc'], content)}: {_allowed(first, model)}") from None
+        line = f"{path}: {_key(first['loc'], content)}: {_allowed(first, model)}"
+        raise ConfigError(" ".join(line.split())) from None
 
 
 def _key(place: tuple[Any, ...], content: Any) -> str:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from components.config import ConfigError
 from flows import policy as policy_file
-from flows import project, tracking, versioning
+from flows import project, staging, tracking, versioning
 from flows.project import ROOT, Failed
 
 FREE_GIGABYTES = 5
@@ -95,5 +95,8 @@ def _experiment(name: str) -> str:
     raw = ROOT / project.live()[name]["raw"]
     if not raw.exists():
         raise Failed(f"{project.live()[name]['raw']} is not here: 'dvc pull' or 'lldif data add'", "data")
-    stale = versioning.stale(name)
+    try:
+        stale = versioning.stale(name, wait=False)
+    except staging.Busy as busy:
+        return str(busy)
     return f"to do: {', '.join(stale)}" if stale else "up to date"

@@ -28,8 +28,7 @@ def retrain(experiment: str = "demo", publish: bool = False, retries: int = 2) -
 
     With `publish`, dvc.lock and *.dvc are committed at the end. Raises Failed.
     """
-    (project.ROOT / "state").mkdir(exist_ok=True)
-    with staging.locked(project.ROOT / "state" / "run.lock", "another run is at work in this clone; waiting for it"):
+    with staging.locked(project.ROOT / "state" / "run.lock", "another run is at work in this clone"):
         return _retrain(experiment, publish, {"retries": retries, "retry_delay_seconds": RETRY_SECONDS})
 
 
@@ -51,7 +50,9 @@ def run_stage(experiment: str, stage: str) -> dict[str, Any]:
     """One DVC stage; a training's reports go to MLflow as far as it can be reached."""
     spec = next(spec for spec in project.stages(experiment) if spec.name == stage)
     try:
-        return asdict(versioning.reproduce(spec))
+        done = versioning.reproduce(spec)
+        tell(f"{spec.target}: {done.status}, {done.seconds:.0f} s")
+        return asdict(done)
     finally:
         if stage in tracking.TRAININGS:
             _project_if_reachable(experiment)
@@ -63,12 +64,19 @@ def _project_if_reachable(experiment: str) -> None:
         with tracking.reachable(policy) as client:
             tracking.project_runs(client, policy, experiment)
     except Failed as error:
-        sys.stderr.write(f"not in MLflow yet: {error}\n")
+        tell(f"not in MLflow yet: {error}")
+
+
+def tell(line: str) -> None:
+    """A word for whoever watches; the answer alone goes to standard output."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 @task(task_run_name="register@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
 def register(experiment: str) -> dict[str, Any]:
     """The model's version in the registry: found by its weights, or made."""
+    tell(f"register: {experiment}")
     policy = policy_file.load()
     with tracking.reachable(policy) as client:
         runs = tracking.project_runs(client, policy, experiment)
@@ -84,6 +92,8 @@ def gate(experiment: str, version: dict[str, Any]) -> dict[str, Any]:
     policy = policy_file.load()
     with tracking.reachable(policy) as client:
         opponent = tracking.opponent(client, candidate)
+    rival = f"version {opponent.number}" if opponent else "no champion"
+    tell(f"gate: version {candidate.number} against {rival}, on the test split")
     return promotion.judge_version(policy, experiment, candidate, opponent).as_json()
 
 

@@ -51,7 +51,7 @@ def run(name: str, experiment: str) -> list[Artifact]:
         atomic.write_text(latest, fingerprint)
     if explain:
         raise explain[0]
-    with locked(state / "lock", f"{spec.target} is being run by another process; waiting for it"):
+    with locked(state / "lock", f"{spec.target} is being run by another process"):
         return _run_locked(
             spec,
             state,
@@ -147,14 +147,21 @@ def truncate_reports(state: Path) -> None:
     atomic.write_text(path, "".join(lines[:done]))
 
 
+class Busy(Failed):
+    """Somebody else holds the lock, and we were told not to wait."""
+
+
 @contextmanager
-def locked(path: Path, notice: str) -> Iterator[IO[str]]:
-    """Hold an exclusive lock on `path`; say so once if somebody else holds it, and wait."""
+def locked(path: Path, notice: str, wait: bool = True) -> Iterator[IO[str]]:
+    """Hold an exclusive lock on `path`; where somebody else holds it, say so once and wait. Raises Busy if not to."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.stderr.write(f"{notice}\n")
+            if not wait:
+                raise Busy(notice, "infrastructure") from None
+            sys.stderr.write(f"{notice}; waiting for it\n")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield stream
 

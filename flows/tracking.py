@@ -20,6 +20,7 @@ from flows.project import ROOT, Failed
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline": "baseline"}
 CHAMPION, PREVIOUS = "champion", "previous"

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,47 +24,55 @@ class StageRun:
     seconds: float
 
 
-def stale(experiment: str) -> dict[str, list[object]]:
-    """The experiment's stages that are not up to date, with DVC's reasons."""
+def stale(experiment: str, wait: bool = True) -> dict[str, list[object]]:
+    """The experiment's stages that are not up to date, with DVC's reasons. Raises Busy where not to wait for a run."""
     targets = [spec.target for spec in project.stages(experiment)]
-    done = subprocess.run(
-        ["dvc", "status", "--json", *targets],
-        cwd=ROOT,
-        env=project.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Failed(_last_error(done.stderr.splitlines()) or "dvc status failed", "infrastructure")
-    return json.loads(done.stdout)
+    with _started("status", "--json", *targets, wait=wait, stderr=subprocess.PIPE) as process:
+        out, errors = process.communicate()
+    if process.returncode:
+        raise Failed(_last_error(errors.splitlines()) or "dvc status failed", "infrastructure")
+    return json.loads(out)
 
 
-def reproduce(spec: StageSpec, force: bool = False) -> StageRun:
+def reproduce(spec: StageSpec) -> StageRun:
     """Bring one stage up to date, its inputs being so. Raises Failed with the stage's own line."""
     began = time.monotonic()
-    environment = project.environment() | {watch.OWNER: str(os.getpid())}
-    if sys.stderr.isatty():
-        environment[staging.TERMINAL] = os.ttyname(sys.stderr.fileno())
-    (ROOT / "state").mkdir(exist_ok=True)
-    notice = "another run is at work in this clone; waiting for it"
-    with staging.locked(ROOT / "state" / "dvc.lock", notice) as lock:
-        # the lock passes to DVC, so that it lasts as long as DVC does even if we are killed
-        process = subprocess.Popen(
-            ["dvc", "repro", "--single-item", spec.target],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            pass_fds=(lock.fileno(),),
-        )
+    with _started("repro", "--single-item", spec.target, stderr=subprocess.STDOUT) as process:
         lines = _relay(process)
     if process.returncode:
         raise _failure(spec, lines)
     ran = any(line.startswith("Running stage") for line in lines)
     return StageRun(spec.name, "ran" if ran else "cached", round(time.monotonic() - began, 1))
+
+
+def add(path: Path) -> None:
+    """Put a file under DVC. Raises Failed."""
+    with _started("add", "--quiet", str(path), stderr=subprocess.PIPE) as process:
+        _, errors = process.communicate()
+    if process.returncode:
+        raise Failed(_last_error(errors.splitlines()) or "dvc add failed", "infrastructure")
+
+
+@contextmanager
+def _started(*arguments: str, stderr: int, wait: bool = True) -> Iterator["subprocess.Popen[str]"]:
+    """DVC at work in this clone, one command at a time.
+
+    The lock passes to DVC, so that it lasts as long as DVC does: after a kill, the next run waits for what is left.
+    """
+    environment = project.environment() | {watch.OWNER: str(os.getpid())}
+    if sys.stderr.isatty():
+        environment[staging.TERMINAL] = os.ttyname(sys.stderr.fileno())
+    with staging.locked(ROOT / "state" / "dvc.lock", "another run is at work in this clone", wait) as lock:
+        yield subprocess.Popen(
+            ["dvc", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            pass_fds=(lock.fileno(),),
+        )
 
 
 def _relay(process: "subprocess.Popen[str]") -> list[str]:
@@ -97,17 +107,3 @@ def _failure(spec: StageSpec, lines: list[str]) -> Failed:
 def _last_error(lines: list[str]) -> str | None:
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return errors[0] if errors else None
-
-
-def add(path: Path) -> None:
-    """Put a file under DVC. Raises Failed."""
-    done = subprocess.run(
-        ["dvc", "add", "--quiet", path],
-        cwd=ROOT,
-        env=project.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Failed(_last_error(done.stderr.splitlines()) or "dvc add failed", "infrastructure")

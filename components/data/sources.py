@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import itertools
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ class Embedded(Config):
     """Faces drawn by the built-in renderer: subjects never cross splits."""
 
     source: Literal["embedded"]
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     train: int = Field(ge=1)
     valid: int = Field(ge=1)
     test: int = Field(ge=1)
@@ -130,20 +132,24 @@ class FerPlusTree:
             archive = zipfile.ZipFile(raw)
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"{raw}: {error}: allowed is a zip or a folder of the official FER+ folders") from None
-        return cls(raw, _folders([n for n in archive.namelist() if n.endswith("label.csv")], raw), archive.read)
+        return cls(raw, _folders([n for n in archive.namelist() if Path(n).name == "label.csv"], raw), archive.read)
 
     def majority(self, folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         """File name and the eight emotion votes of each face that more than half of the ten voters agree on."""
         if folder not in self.folders:
             raise DataError(f"{self.raw}: no {folder}/label.csv: there is {', '.join(sorted(self.folders))}")
         text = self._bytes(folder, "label.csv").decode("utf-8", errors="replace")
-        for line, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+        rows = csv.reader(io.StringIO(text, newline=""))
+        for line in itertools.count(1):
+            try:
+                row = next(rows)
+                name, counts = (row[0], [int(value) for value in row[2:]]) if row else ("", [])
+            except StopIteration:
+                return
+            except (ValueError, csv.Error):
+                row, counts = ["?"], []
             if not row:
                 continue
-            try:
-                name, counts = row[0], [int(value) for value in row[2:]]
-            except ValueError:
-                counts = []
             if len(counts) != len(FERPLUS_CLASSES) + 2 or min(counts) < 0:
                 raise DataError(
                     f"{self.raw}: {folder}/label.csv line {line}: allowed is: file name, box, ten vote counts"
@@ -155,13 +161,13 @@ class FerPlusTree:
     def pixels(self, folder: str, name: str) -> np.ndarray:
         try:
             return decode(self._bytes(folder, name))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{self.raw}: {folder}/{name}: not a readable image ({error})") from None
 
     def _bytes(self, folder: str, name: str) -> bytes:
         try:
             return self.read(f"{self.folders[folder]}/{name}")
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
+        except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.raw}: {folder}/{name}: cannot be read ({error})") from None
 
 

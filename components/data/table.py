@@ -22,6 +22,8 @@ from components.records import DataError, Face
 SPLITS = ("test", "valid", "train")
 ROW_GROUP = 2048
 CLEAN = 1.0  # the exposure that is the image itself
+# what pyarrow raises where bytes are not what they were: the footer, unlike the pages, has no checksum
+DAMAGE = (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError)
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -83,7 +85,7 @@ def write(
             rows.append(row)
             if len(rows) == ROW_GROUP:
                 _flush(writer, rows)
-                yield counts
+                yield dict(counts)
             if counts["train"] == train_limit:
                 break
         empty = [split for split in SPLITS if not counts[split]]
@@ -91,7 +93,7 @@ def write(
             raise DataError(f"{source}: no face in split {', '.join(empty)}: every split needs at least one")
         _flush(writer, rows)
         writer.close()
-    yield counts
+    yield dict(counts)
 
 
 def _writer(path: Path, classes: tuple[str, ...], shape: tuple[int, ...]) -> pq.ParquetWriter:
@@ -128,9 +130,12 @@ def open_table(path: Path) -> pq.ParquetFile:
     """Raises DataError where `path` is not a whole Parquet file with our metadata."""
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
+        metadata = table.schema_arrow.metadata or {}
+        if b"lldif" in metadata:
+            json.loads(metadata[b"lldif"])["classes"]
+    except DAMAGE as error:
         raise DataError(f"{path}: not a readable table ({_first_line(error)}); make it again") from None
-    if b"lldif" not in (table.schema_arrow.metadata or {}):
+    if b"lldif" not in metadata:
         raise DataError(f"{path}: not a table of this pipeline: its schema lacks the key 'lldif'")
     return table
 
@@ -143,8 +148,9 @@ def batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, lis
     """Row groups as columns of Python values. Raises DataError where the bytes are damaged."""
     try:
         for group in range(table.num_row_groups):
-            yield table.read_row_group(group, columns=columns).to_pydict()
-    except (pa.ArrowInvalid, OSError) as error:
+            rows = table.read_row_group(group, columns=columns)
+            yield {name: rows[name].to_pylist() for name in columns}
+    except DAMAGE as error:
         raise DataError(f"face table damaged in row group {group} ({_first_line(error)}); make it again") from None
 
 
@@ -162,12 +168,14 @@ def read_split(path: Path, split: str) -> Faces:
                 ids.append(str(identity))
                 images.append(decode(image))
                 labels.append(int(label))
+    if not images:
+        raise DataError(f"{path}: no face in split {split}; make it again")
     classes = tuple(notes(table)["classes"])
     return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), classes)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120]
+    return (str(error) or type(error).__name__).splitlines()[0][:120]
 
 
 DARK_SCHEMA = pa.schema([("id", pa.string()), ("exposure", pa.float64()), ("label", pa.int8()), ("image", pa.binary())])

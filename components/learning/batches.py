@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from components.config import Config
@@ -26,6 +26,12 @@ class Batches(Config):
     clean_share: float = Field(ge=0, le=1)
     shift_pixels: int = Field(ge=0)
     flip: bool
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "Batches":
+        if self.exposure_low > self.exposure_high:
+            raise ValueError("exposure_low must not exceed exposure_high")
+        return self
 
 
 @dataclass(frozen=True)

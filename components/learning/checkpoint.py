@@ -1,9 +1,11 @@
 """Weights and checkpoints: safetensors, with everything that is not a tensor as sorted JSON under one metadata key."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -18,17 +20,32 @@ KEY = "lldif"
 def write(path: Path, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:
     """The same tensors and notes give the same bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"notes": notes, "sha256": digest(plain, notes)}, sort_keys=True)
     with replacing(path) as temporary:
-        temporary.write_bytes(save(plain, metadata={KEY: json.dumps(notes, sort_keys=True)}))
+        temporary.write_bytes(save(plain, metadata={KEY: text}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and notes. Raises DataError where the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[KEY])  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            written = json.loads(file.metadata()[KEY])
+        notes, recorded = written["notes"], written["sha256"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a readable weights file ({error}); make it again") from None
+    if digest(tensors, notes) != recorded:
+        raise DataError(f"{path}: not a readable weights file (its checksum is wrong); make it again")
+    return tensors, notes
+
+
+def digest(tensors: dict[str, Tensor], notes: dict[str, Any]) -> str:
+    """Of every name, shape, value and note: safetensors itself would read a flipped bit as another weight."""
+    whole = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
 
 
 def capture(network: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from components.config import Config
 
 
 class Compute(Config):
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"]
 

@@ -11,6 +11,7 @@ from components.learning import checkpoint
 from components.model.baselines import Plain
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, ModelConfig, StageOne
+from components.records import DataError
 
 BATCH = 256
 
@@ -23,8 +24,11 @@ def save(path: Path, network: nn.Module, notes: dict[str, Any]) -> None:
 def load(path: Path) -> tuple[nn.Module, FacesConfig]:
     """The network of a file, ready to answer, on the CPU. Raises DataError where the file is damaged."""
     tensors, notes = checkpoint.read(path)
-    network = build(notes)
-    network.load_state_dict(tensors)
+    try:
+        network = build(notes)
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path}: not a model of this version ({str(error).splitlines()[0]}); train it again") from None
     return network.eval(), FacesConfig.model_validate(notes["faces"], strict=False)
 
 

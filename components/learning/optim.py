@@ -29,10 +29,9 @@ def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
     others = [(name, value) for name, value in named if not is_matrix(name, value)]
     if config.kind == "adamw":
         matrices, others = [], named
-    groups = [
-        {"params": [v for _, v in others if v.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [v for _, v in others if v.ndim <= 1], "weight_decay": 0.0},
-    ]
+    decayed = [value for name, value in others if value.ndim > 1 and not is_embedding(name)]
+    free = [value for name, value in others if value.ndim <= 1 or is_embedding(name)]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     adamw = AdamW([group for group in groups if group["params"]], lr=config.adamw_rate, betas=(0.9, 0.98))
     return [adamw, Muon(matrices, config.muon_rate, config.weight_decay)] if matrices else [adamw]
 
@@ -40,7 +39,11 @@ def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
 def is_matrix(name: str, value: Tensor) -> bool:
     """Weights that mix channels: not the head, not embeddings, not depthwise filters."""
     mixes = value.ndim == 2 or (value.ndim == 4 and value.shape[1] > 1)
-    return mixes and "head" not in name and "embedding" not in name and "position" not in name
+    return mixes and "head" not in name and not is_embedding(name)
+
+
+def is_embedding(name: str) -> bool:
+    return "embedding" in name or "position" in name
 
 
 def rate(step: int, steps: int, config: OptimConfig) -> float:

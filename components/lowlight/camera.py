@@ -25,11 +25,11 @@ FACES_AT_ONCE = 32
 class Camera(Config):
     """Sensor and exposure control."""
 
-    full_well_electrons: float = Field(gt=0)
-    read_noise_electrons: float = Field(ge=0)
-    row_noise_electrons: float = Field(ge=0)
+    full_well_electrons: float = Field(gt=0, le=1e7)
+    read_noise_electrons: float = Field(ge=0, le=1e4)
+    row_noise_electrons: float = Field(ge=0, le=1e4)
     adc_bits: int = Field(ge=8, le=16)
-    gain_cap: float = Field(ge=1)
+    gain_cap: float = Field(ge=1, le=1e6)
     target_mean: float = Field(gt=0, lt=1)  # auto-exposure aims at this mean of linear light
     lobes: int = Field(ge=0, le=3)  # at most so many pools of light in the illumination field
     contrast_cap: float = Field(ge=1, le=5)  # brightest over darkest point of the field
@@ -113,8 +113,9 @@ def bayer_masks(size: torch.Size, device: torch.device) -> Tensor:
 
 def demosaic(raw: Tensor, masks: Tensor) -> Tensor:
     """(B, 1, H, W) Bayer samples to (B, 3, H, W), bilinear; at the border the neighbours that exist are averaged."""
-    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], device=raw.device)
-    kernel = kernel.expand(3, 1, 3, 3)
+    square = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], device=raw.device)
+    cross = torch.tensor([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]], device=raw.device)
+    kernel = torch.stack([square, cross, square])[:, None]  # green stands twice as dense, on the diagonals
     planes = F.conv2d(raw * masks, kernel, padding=1, groups=3)
     return planes / F.conv2d(masks, kernel, padding=1, groups=3)
 

@@ -5,7 +5,7 @@ The dynamic branch of LLDif [P, L]: blocks modulated by Z at three scales, then 
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from components.config import Config
@@ -25,6 +25,12 @@ class LLformerConfig(Config):
     width: int = Field(ge=8, multiple_of=8)
     heads: int = Field(ge=1)
     fusion_depth: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_channels(self) -> "LLformerConfig":
+        if 2 * self.width % self.heads:
+            raise ValueError(f"heads must divide twice the width, {2 * self.width}")
+        return self
 
 
 class LLformer(nn.Module):

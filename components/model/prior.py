@@ -18,7 +18,7 @@ class PriorConfig(Config):
 
     channels: int = Field(ge=8)  # C, the length of Z
     width: int = Field(ge=8)  # of the image encoder's stem
-    prompt: str = Field(pattern=r"\{label\}")
+    prompt: str = Field(pattern=r"^[^{}]*\{label\}[^{}]*$")
     label_input: bool  # the paper's form: PNET sees the label's embedding
 
 

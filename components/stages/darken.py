@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.config import Config
 from components.data.table import CLEAN, Faces, read_split, write_dark
@@ -16,8 +17,18 @@ from components.records import Report
 LADDER_DRAW = 0  # training epochs draw with a word of their own in the key
 
 
+Exposure = Annotated[float, Field(gt=0, le=1)]
+
+
 class Ladder(Config):
-    exposures: tuple[float, ...] = Field(min_length=1)  # 1 is the clean image
+    exposures: tuple[Exposure, ...] = Field(min_length=1)  # 1 is the clean image
+
+    @field_validator("exposures")
+    @classmethod
+    def _each_once(cls, exposures: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(exposures)) < len(exposures):
+            raise ValueError("each exposure once")
+        return exposures
 
 
 class Params(Config):

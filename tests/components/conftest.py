@@ -127,14 +127,14 @@ def embedded_faces() -> FacesConfig:
 
 @pytest.fixture(scope="session")
 def course(camera: Camera) -> Callable[..., Course]:
-    """A training of a few epochs: (epochs, size, kind, precision, rate)."""
+    """A training of a few epochs, on one thread: a second gains little here, and costs much on a busy machine."""
 
     def make(
         epochs: int = 3, size: int = 32, kind: str = "muon", precision: str = "float32", rate: float = 0.02
     ) -> Course:
         batches = Batches(size=size, exposure_low=0.1, exposure_high=0.2, clean_share=0.1, shift_pixels=2, flip=True)
         optim = OptimConfig(kind=kind, adamw_rate=rate / 10, muon_rate=rate, weight_decay=0.02, warmup_share=0.05)
-        return Course("train_prior", epochs, Compute(seed=1, threads=2, precision=precision), batches, camera, optim)
+        return Course("train_prior", epochs, Compute(seed=1, threads=1, precision=precision), batches, camera, optim)
 
     return make
 

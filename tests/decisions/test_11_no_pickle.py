@@ -45,8 +45,8 @@ def test_prefects_results_are_json(finished: tuple[Clone, dict]):
     clone, answer = finished
     results = [path for path in (Path(clone.environment["PREFECT_HOME"]) / "storage").rglob("*") if path.is_file()]
     records = [json.loads(path.read_text()) for path in results]
-    assert {record["metadata"]["serializer"]["type"] for record in records} == {"json"}
-    assert any(json.loads(record["result"]).get("version") == answer["version"] for record in records)
+    assert {record["metadata"]["serializer"]["type"] for record in records if "metadata" in record} == {"json"}
+    assert any(record.get("version") == answer["version"] for record in records)
 
 
 def test_no_line_of_ours_loads_one():

@@ -39,7 +39,8 @@ def at_work(clone: Clone) -> list[psutil.Process]:
 
 
 def longer(clone: Clone) -> None:
-    """Epochs enough to be killed among them."""
+    """Epochs enough to be killed among them, and no trace of the training before."""
+    (clone.path / "state" / "latest" / "train_diffusion@demo").unlink()
     content = clone.params()
     content["train_diffusion"]["epochs"] = 9
     clone.set_params(content)

@@ -9,7 +9,7 @@ from clones import COMMANDS, Clone
 
 def one_line(done) -> str:
     """Standard error's only line that is not a stage's progress."""
-    lines = [line for line in done.stderr.splitlines() if "@demo " not in line or line.startswith("lldif: ")]
+    lines = [line for line in done.stderr.splitlines() if "@demo" not in line or line.startswith("lldif: ")]
     assert len(lines) == 1, done.stderr
     assert done.stdout == ""
     return lines[0]

@@ -140,7 +140,6 @@ def test_who_stops_listening_midway_leaves_the_old_table(tmp_path, noise_faces, 
     assert (tmp_path / "t").read_bytes() == b"old"
 
 
-@pytest.mark.xfail(strict=True, reason="reported: write yields one and the same dict, which goes on counting")
 def test_counts_once_yielded_do_not_change(tmp_path, noise_faces, three_splits, monkeypatch):
     monkeypatch.setattr(table, "ROW_GROUP", 4)
     totals = [

@@ -74,7 +74,9 @@ def test_the_metadata_hold_one_key_with_sorted_json(tmp_path):
     checkpoint.write(tmp_path / "c", {"x": torch.ones(1)}, {"b": 1, "a": {"d": 1, "c": 2}})
     data = (tmp_path / "c").read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
-    assert json.loads(data[8 : 8 + length])["__metadata__"] == {"lldif": '{"a": {"c": 2, "d": 1}, "b": 1}'}
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    assert list(metadata) == ["lldif"]
+    assert metadata["lldif"].startswith('{"notes": {"a": {"c": 2, "d": 1}, "b": 1}, "sha256": "')
 
 
 def test_network_and_optimisers_go_on_from_a_checkpoint_as_if_never_stopped(tmp_path, small_model, trained):
@@ -135,7 +137,6 @@ def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path):
         checkpoint.read(tmp_path / "c")
 
 
-@pytest.mark.xfail(strict=True, reason="reported: JSONDecodeError of damaged notes is not caught", raises=ValueError)
 def test_damaged_notes_are_one_line(tmp_path, whole):
     data = whole.read_bytes()
     place = data.index(b"{", data.index(b'"lldif"'))
@@ -147,7 +148,6 @@ def test_damaged_notes_are_one_line(tmp_path, whole):
     pytest.fail("read as if it were whole")
 
 
-@pytest.mark.xfail(strict=True, reason="reported: weights have no checksum, so a flipped bit gives another model")
 def test_damaged_weights_are_noticed(tmp_path, whole):
     data = bytearray(whole.read_bytes())
     data[-100] ^= 64

@@ -60,7 +60,8 @@ def test_the_rate_warms_up_to_its_highest_and_ends_near_zero(steps, warmup):
     assert shares[: top - 1] == sorted(shares[: top - 1])
     assert shares[top - 1] == 1
     assert shares[top - 1 :] == sorted(shares[top - 1 :], reverse=True)
-    assert rate(steps, steps, config(warmup=warmup)) == pytest.approx(0, abs=1e-9)
+    if top < steps:
+        assert rate(steps, steps, config(warmup=warmup)) == pytest.approx(0, abs=1e-9)
 
 
 def test_between_its_ends_the_rate_is_a_line_and_a_cosine():
@@ -128,7 +129,6 @@ def test_biases_and_norms_are_not_decayed(network, kind):
             assert decay[id(value)] == 0.1, name
 
 
-@pytest.mark.xfail(strict=True, reason="reported: the docstring says so; the code decays whatever has two dimensions")
 def test_embeddings_are_not_decayed(network):
     embedding = network.prior.text_encoder.embedding.weight
     [decay] = [

@@ -1,0 +1,101 @@
+"""A model's file holds all that is needed to build it again."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from components.learning import checkpoint, inference
+from components.learning.compute import Compute, prepare
+from components.model.baselines import Plain
+from components.model.diffusion import DiffusionConfig
+from components.model.lldif import FacesConfig, LLDif, StageOne
+from components.records import DataError
+
+FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 1))
+DIFFUSION = DiffusionConfig(steps=3, predicts="noise", blocks=2, samples=2)
+
+
+@pytest.fixture(params=["plain", "stage_one", "lldif"])
+def made(request, small_model):
+    """A network and the notes of its file."""
+    model = small_model()
+    notes = {"kind": request.param, "model": model.model_dump(), "faces": FACES.model_dump()}
+    if request.param == "plain":
+        return Plain(model.llformer, model.prior.channels, FACES), notes
+    if request.param == "stage_one":
+        return StageOne(model, FACES), notes
+    return LLDif(model, DIFFUSION, FACES), notes | {"diffusion": DIFFUSION.model_dump()}
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, 32, 32, 1), dtype=np.uint8)
+
+
+def test_a_network_is_built_again_from_its_file_ready_to_answer(tmp_path, made):
+    network, notes = made
+    inference.save(tmp_path / "m", network, notes)
+    torch.manual_seed(77)
+    loaded, faces = inference.load(tmp_path / "m")
+    assert type(loaded) is type(network)
+    assert faces == FACES
+    assert not loaded.training
+    theirs = loaded.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in network.state_dict().items())
+    x, labels = torch.from_numpy(images(3)).permute(0, 3, 1, 2), torch.tensor([0, 1, 2])
+    given = (x, labels) if isinstance(network, StageOne) else (x,)
+    answers, again = network.eval()(*given), loaded(*given)
+    assert torch.equal(answers[0], again[0])
+
+
+def test_the_same_network_gives_the_same_file(tmp_path, made):
+    for name in ("a", "b"):
+        inference.save(tmp_path / name, *made)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert json.dumps(str(tmp_path)) not in (tmp_path / "a").read_text(errors="replace")
+
+
+def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(small_model, monkeypatch):
+    network = LLDif(small_model(), DIFFUSION, FACES).eval()
+    together = inference.predict(network, images(7))
+    assert (together.shape, together.dtype) == ((7, 3), np.float32)
+    assert together.sum(1) == pytest.approx(np.ones(7), abs=1e-5)
+    monkeypatch.setattr(inference, "BATCH", 2)
+    assert inference.predict(network, images(7)) == pytest.approx(together, abs=1e-5)
+
+
+def test_log_probabilities_and_logits_both_become_probabilities(small_model):
+    network = Plain(small_model().llformer, 16, FACES).eval()
+    logits = network(torch.from_numpy(images(4)).permute(0, 3, 1, 2))
+    assert inference.predict(network, images(4)) == pytest.approx(logits.softmax(1).detach().numpy(), abs=1e-6)
+    assert inference.predict(lambda x: network(x).log_softmax(1), images(4)) == pytest.approx(
+        logits.softmax(1).detach().numpy(), abs=1e-6
+    )
+
+
+def test_a_model_cut_short_is_one_line(tmp_path, made):
+    inference.save(tmp_path / "m", *made)
+    (tmp_path / "m").write_bytes((tmp_path / "m").read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"^[^\n]*m: not a readable weights file [^\n]*$"):
+        inference.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("without", ["weights", "kind", "faces"])
+def test_a_file_that_is_no_whole_model_is_one_line(tmp_path, small_model, without):
+    network = Plain(small_model().llformer, 16, FACES)
+    notes = {"kind": "plain", "model": small_model().model_dump(), "faces": FACES.model_dump()}
+    tensors = {} if without == "weights" else network.state_dict()
+    checkpoint.write(tmp_path / "m", tensors, {name: value for name, value in notes.items() if name != without})
+    with pytest.raises(DataError, match=r"^[^\n]*$"):
+        inference.load(tmp_path / "m")
+
+
+def test_preparing_seeds_the_first_weights(small_model):
+    def first() -> torch.Tensor:
+        prepare(Compute(seed=3, threads=1, precision="float32"))
+        return Plain(small_model().llformer, 16, FACES).llformer.head.weight
+
+    assert torch.equal(first(), first())
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()

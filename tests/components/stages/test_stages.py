@@ -1,0 +1,148 @@
+"""The six stages, one after the other, on a few faces: what each leaves, and that it leaves the same bytes again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from components import experiment
+from components.config import parse
+from components.data import table
+from components.learning import evaluation, inference
+from components.learning.metrics import majority_share
+from components.records import DataError, file_sha256
+
+OUTPUTS = {
+    "ingest": {"faces.parquet", "faces.json"},
+    "darken": {"dark_valid.parquet", "dark_test.parquet"},
+    "train_prior": {"prior.safetensors", "prior_history.json"},
+    "train_diffusion": {"lldif.safetensors", "lldif_history.json"},
+    "train_baseline": {"baseline.safetensors", "baseline_history.json"},
+    "evaluate": {"predictions.parquet", "scores.json", "darkness.json"},
+}
+
+
+@pytest.fixture(scope="module")
+def params(repository) -> experiment.Experiment:
+    content = yaml.safe_load((repository / "params" / "demo.yaml").read_text(encoding="utf-8"))
+    content["ingest"] |= {"train": 84, "valid": 21, "test": 14}
+    content["darken"] = {"exposures": [1.0, 0.2, 0.05]}
+    content["compute"]["threads"] = 1
+    content["batches"]["size"] = 28
+    content["model"]["prior"] |= {"channels": 16, "width": 8}
+    content["model"]["llformer"] |= {"width": 8, "heads": 2, "fusion_depth": 1}
+    for stage in ("train_prior", "train_diffusion", "train_baseline"):
+        content[stage]["epochs"] = 2
+    return parse(experiment.Experiment, content, Path("tiny.yaml"))
+
+
+def run(params: experiment.Experiment, stage: str, folder: Path):
+    state = folder.parent / f"{folder.name}-state" / stage
+    return list(experiment.STAGES[stage].run(experiment.given(params, stage), Path(), folder, state))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, params):
+    """A folder in which all stages ran, their reports, and the files that each made."""
+    folder = tmp_path_factory.mktemp("done") / "runs"
+    folder.mkdir()
+    reports, made = {}, {}
+    for stage in experiment.STAGES:
+        before = set(folder.iterdir())
+        reports[stage] = run(params, stage, folder)
+        made[stage] = {path.name for path in set(folder.iterdir()) - before}
+    return folder, reports, made
+
+
+def test_every_stage_leaves_its_outputs_and_nothing_else(done):
+    assert done[2] == OUTPUTS
+
+
+def test_every_stage_reports_each_step_up_to_the_last(done):
+    totals = {"darken": 6, "train_prior": 2, "train_diffusion": 2, "train_baseline": 2, "evaluate": 2}
+    for stage, total in totals.items():
+        assert [(r.stage, r.step, r.total) for r in done[1][stage]] == [(stage, n, total) for n in range(1, total + 1)]
+    last = done[1]["ingest"][-1]
+    assert (last.step, last.total) == (119, 119)
+
+
+def test_the_same_params_give_the_same_bytes(done, params, tmp_path):
+    folder, _, _ = done
+    for stage in experiment.STAGES:
+        run(params, stage, tmp_path / "again")
+    for name in sorted(set().union(*OUTPUTS.values())):
+        assert file_sha256(folder / name) == file_sha256(tmp_path / "again" / name), name
+
+
+def test_dark_faces_are_the_faces_of_their_split_at_every_rung(done):
+    folder, _, _ = done
+    for split in ("valid", "test"):
+        faces, dark = (
+            table.read_split(folder / "faces.parquet", split),
+            table.read_dark(folder / f"dark_{split}.parquet"),
+        )
+        assert dark.ids == faces.ids * 3
+        assert np.array_equal(dark.at(1.0).images, faces.images)
+        assert np.array_equal(dark.at(0.05).labels, faces.labels)
+        assert not np.array_equal(dark.at(0.05).images, faces.images)
+
+
+def test_a_history_has_a_row_for_each_epoch_as_it_was_reported(done):
+    folder, reports, _ = done
+    for stage, name in (("train_prior", "prior"), ("train_diffusion", "lldif"), ("train_baseline", "baseline")):
+        rows = json.loads((folder / f"{name}_history.json").read_text())
+        assert rows == [{"epoch": report.step, **report.metrics} for report in reports[stage]]
+
+
+def test_scores_and_plot_points_are_those_of_the_predictions(done):
+    folder, reports, _ = done
+    scores, points = (json.loads((folder / name).read_text()) for name in ("scores.json", "darkness.json"))
+    dark = table.read_dark(folder / "dark_valid.parquet")
+    assert scores["majority"] == round(majority_share(dark.labels), 4)
+    for number, model in enumerate(("candidate", "baseline")):
+        rows = evaluation.read(folder / "predictions.parquet", model)
+        assert scores[model] == evaluation.summary(evaluation.scores(rows))
+        by_rung = {"clean": 1.0, "0.2": 0.2, "0.05": 0.05}
+        assert {(p["exposure"], p["accuracy"]) for p in points if p["model"] == model} == {
+            (by_rung[one.exposure], round(one.accuracy, 4)) for one in evaluation.scores(rows)
+        }
+        assert set(reports["evaluate"][number].metrics) == {f"accuracy_{rung}" for rung in by_rung}
+
+
+def test_predictions_are_what_the_models_answer(done):
+    folder, _, _ = done
+    dark = table.read_dark(folder / "dark_valid.parquet")
+    for model, file in (("candidate", "lldif"), ("baseline", "baseline")):
+        network, faces = inference.load(folder / f"{file}.safetensors")
+        assert (faces.shape, faces.classes) == ((64, 64, 3), dark.classes)
+        answers = inference.predict(network, dark.images)
+        rows = evaluation.read(folder / "predictions.parquet", model)
+        assert rows.probabilities == pytest.approx(answers, abs=1e-6)
+        assert rows.ids == dark.ids
+
+
+def test_stage_two_keeps_the_prior_of_stage_one(done):
+    folder, _, _ = done
+    one, two = (inference.load(folder / f"{name}.safetensors")[0].state_dict() for name in ("prior", "lldif"))
+    frozen = [name for name in one if name.startswith("prior.")]
+    assert frozen
+    assert all(np.array_equal(one[name].numpy(), two[name].numpy()) for name in frozen)
+    assert not np.array_equal(one["llformer.head.weight"].numpy(), two["llformer.head.weight"].numpy())
+
+
+@pytest.mark.parametrize("stage", [stage for stage in experiment.STAGES if stage != "ingest"])
+def test_a_stage_without_its_input_is_one_line_and_leaves_nothing(params, tmp_path, stage):
+    with pytest.raises(DataError, match=r"^[^\n]*\.parquet: not a readable table [^\n]*$"):
+        run(params, stage, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_stage_two_without_stage_one_is_one_line(done, params, tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for name in ("faces.parquet", "dark_valid.parquet"):
+        (folder / name).write_bytes((done[0] / name).read_bytes())
+    with pytest.raises(DataError, match=r"^[^\n]*prior\.safetensors: not a readable weights file [^\n]*$"):
+        run(params, "train_diffusion", folder)

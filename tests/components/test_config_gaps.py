@@ -1,0 +1,73 @@
+"""Params that are accepted, or end in a traceback, where one line should name file, key and what is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import experiment
+from components.config import ConfigError
+
+DEMO = (Path(__file__).resolve().parents[2] / "params" / "demo.yaml").read_text(encoding="utf-8")
+
+
+def complaint(path: Path) -> str:
+    """What is said of a file, without its name."""
+    with pytest.raises(ConfigError) as caught:
+        experiment.load(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line.removeprefix(f"{path}: ")
+
+
+def complaint_about(tmp_path: Path, key: str, value: Any) -> str:
+    content = yaml.safe_load(DEMO)
+    *path, last = key.split(".")
+    section = content
+    for part in path:
+        section = section[part]
+    section[last] = value
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return complaint(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("darken.exposures", [0.0]),
+        ("darken.exposures", [-1.0]),
+        ("darken.exposures", [2.0]),
+        ("darken.exposures", [0.2, 0.2]),
+        ("batches.exposure_low", 0.5),
+        ("camera.full_well_electrons", float("inf")),
+        ("compute.seed", 2**70),
+        ("ingest.seed", 2**70),
+        ("model.llformer.heads", 5),
+        ("model.prior.prompt", "a {label} {mood} face"),
+    ],
+)
+def test_a_value_that_no_stage_can_use_is_refused(tmp_path, key, value):
+    assert complaint_about(tmp_path, key, value).startswith(key.split(".")[0])
+
+
+@pytest.mark.parametrize("value", ["2024-01-01", "!!set {a}", "!!binary aGk="])
+def test_a_date_a_set_or_bytes_are_a_wrong_type_too(tmp_path, value):
+    text = DEMO.replace("threads: 2", f"threads: {value}")
+    (tmp_path / "mine.yaml").write_text(text)
+    assert complaint(tmp_path / "mine.yaml").startswith("compute.threads: ")
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    text = DEMO.replace("threads: 2", "threads: 1\n  threads: 2")
+    (tmp_path / "mine.yaml").write_text(text)
+    assert "threads" in complaint(tmp_path / "mine.yaml")
+
+
+def test_a_folder_is_no_params_file(tmp_path):
+    assert complaint(tmp_path)
+
+
+def test_a_key_with_a_line_break_is_still_one_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text(DEMO + '"two\\nlines": 1\n')
+    assert complaint(tmp_path / "mine.yaml").startswith("two")
