@@ -8,9 +8,12 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; on success it is on disk and has taken the name, on failure nothing is left."""
+    """A temporary name beside `path`; on success it is on disk and has taken the name, on failure nothing is left.
+
+    The name is always the same, so that what a killed process left is overwritten, not gathered.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as stream:

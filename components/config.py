@@ -7,6 +7,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+# what PyYAML lets through beside its own errors, for values like a 45th day or a type that is none
+NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
+
 
 class ConfigError(ValueError):
     """One line: file, key, what is allowed."""
@@ -28,7 +31,7 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "live"))
         raise ConfigError(f"{path}: no such file: there is {there}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NOT_YAML as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
@@ -49,7 +52,11 @@ def parse(model: type[T], content: Any, path: Path) -> T:
     """`content` as `model`. Raises ConfigError naming file, key and what is allowed."""
     try:
         # through JSON, where lists may become tuples and nothing else is bent (what JSON lacks, a date, is text)
-        return model.model_validate_json(json.dumps(content, default=str))
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a plain tree of keys and values: {error}") from None
+    try:
+        return model.model_validate_json(text)
     except ValidationError as error:
         # an unknown key explains the missing one beside it, so it comes first
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from flows.project import QUIET, ROOT, Failed
+from flows.project import ROOT, SETTINGS, Failed
 
 EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
 
@@ -17,7 +17,7 @@ EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
 def main() -> None:
     """Run the command with the code of the clone we stand in, and end with its exit code."""
     _use_this_clone()
-    os.environ.update(QUIET)
+    os.environ.update(SETTINGS)
     try:
         sys.exit(cli.main(standalone_mode=False) or EXIT["done"])
     except click.ClickException as error:

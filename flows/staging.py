@@ -23,7 +23,7 @@ from components import atomic
 from components.records import Artifact, DataError, Report
 from flows import project
 from flows.project import ROOT, Failed, StageSpec
-from flows.watch import OWNER, wait_until_gone
+from flows.watch import OWNER, is_dvc, wait_until_gone
 
 STATE = ROOT / "state"
 TERMINAL = "LLDIF_TERMINAL"  # where a person watches, if anybody does: DVC's pipes stand between
@@ -168,7 +168,7 @@ def locked(path: Path, notice: str, wait: bool = True) -> Iterator[IO[str]]:
 
 def leave_with_owner() -> None:
     """End this process as soon as the run that asked for it is gone: a killed DVC would leave it at work."""
-    owners = [ancestor.pid for ancestor in psutil.Process().parents() if _is_dvc(ancestor)]
+    owners = [ancestor.pid for ancestor in psutil.Process().parents() if is_dvc(ancestor)]
     if OWNER in os.environ:
         owners.append(int(os.environ[OWNER]))
     for owner in owners:
@@ -179,13 +179,6 @@ def _leave_when_gone(owner: int) -> None:
     wait_until_gone(owner)
     sys.stderr.write(f"process {owner}, which asked for this stage, is gone: stopping\n")
     os._exit(1)
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    try:
-        return any(Path(part).name == "dvc" for part in process.cmdline()[:3])
-    except psutil.Error:
-        return False
 
 
 class Progress:

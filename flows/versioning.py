@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -100,8 +101,15 @@ def _failure(spec: StageSpec, lines: list[str]) -> Failed:
         return Failed(
             f"{spec.target}: the stage was killed; the same command goes on from its checkpoint", "infrastructure"
         )
+    full = next((name for name in ("runs", "state", ".dvc") if _is_full(ROOT / name)), None)
+    if full:  # DVC names whatever it tried to do there
+        return Failed(f"{spec.target}: no space left on the disk of {full}/", "infrastructure")
     said = [line for line in lines if line.startswith("lldif: ")]
     return Failed(f"{spec.target}: {said[-1][7:] if said else _last_error(lines) or 'dvc failed'}", "infrastructure")
+
+
+def _is_full(folder: Path) -> bool:
+    return folder.exists() and shutil.disk_usage(folder).free < 2**20
 
 
 def _last_error(lines: list[str]) -> str | None:

@@ -1,7 +1,7 @@
 """A run's last will: `python -m flows.watch PID` waits until that process is gone and ends what it started.
 
-A run that is killed cannot stop the server that Prefect started for it, nor DVC. All of them carry the run's number in
-their environment.
+A run that is killed cannot stop the server that Prefect started for it. What it started carries the run's number in its
+environment. DVC alone is left to end by itself, its stage being gone: it has locks to give back.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import select
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 
@@ -37,8 +38,12 @@ def wait_until_gone(pid: int) -> None:
 def end_what_it_started(pid: int) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(OWNER) == str(pid):
+            if process.environ().get(OWNER) == str(pid) and not is_dvc(process):
                 process.terminate()
+
+
+def is_dvc(process: psutil.Process) -> bool:
+    return any(Path(part).name == "dvc" for part in process.cmdline()[:3])
 
 
 if __name__ == "__main__":

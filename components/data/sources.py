@@ -167,7 +167,7 @@ class FerPlusTree:
     def _bytes(self, folder: str, name: str) -> bytes:
         try:
             return self.read(f"{self.folders[folder]}/{name}")
-        except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.raw}: {folder}/{name}: cannot be read ({error})") from None
 
 

@@ -37,8 +37,8 @@ def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
 
 
 def is_matrix(name: str, value: Tensor) -> bool:
-    """Weights that mix channels: not the head, not embeddings, not depthwise filters."""
-    mixes = value.ndim == 2 or (value.ndim == 4 and value.shape[1] > 1)
+    """Weights that mix channels: not the head, not embeddings, not depthwise filters, no single row."""
+    mixes = value.ndim in (2, 4) and min(value.shape[:2]) > 1
     return mixes and "head" not in name and not is_embedding(name)
 
 

@@ -84,8 +84,9 @@ def train_epoch(
         total.backward()
         for optimiser in optimisers:
             optimiser.step()
+        faces = len(batch.labels)
         right = (logits.argmax(dim=1) == batch.labels).sum()
-        totals += torch.stack([total.detach() * len(batch.labels), right, torch.tensor(len(batch.labels))]).cpu()
+        totals += torch.tensor([float(total.detach()) * faces, float(right), faces], dtype=torch.float64)
     mean_loss, mean_accuracy = (totals[:2] / totals[2]).tolist()
     if not math.isfinite(mean_loss):
         raise DivergedError(f"{course.stage}: loss is {mean_loss} in epoch {epoch + 1}: lower the learning rate")

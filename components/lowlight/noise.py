@@ -12,7 +12,7 @@ from torch import Tensor
 def keys_of(ids: list[str], exposures: list[float], draw: int) -> Tensor:
     """(B,) int64: one key per face id, exposure and draw (the fixed ladder is draw 0, training epoch n is draw n)."""
     digests = [
-        hashlib.sha256(f"{identity}|{exposure!r}|{draw}".encode()).digest()[:8]
+        hashlib.sha256(f"{identity}|{float(exposure)!r}|{draw}".encode()).digest()[:8]
         for identity, exposure in zip(ids, exposures, strict=True)
     ]
     return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)

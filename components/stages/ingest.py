@@ -23,5 +23,6 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     for counts in table.write(
         folder / "faces.parquet", faces, sources.classes(config), config.source, sources.train_limit(config)
     ):
-        yield Report("ingest", min(sum(counts.values()), total), total, counts)
+        yield Report("ingest", min(sum(counts.values()), total - 1), total, counts)
+    yield Report("ingest", total, total, counts)
     atomic.write_text(folder / "faces.json", json.dumps(counts, indent=2, sort_keys=True) + "\n")

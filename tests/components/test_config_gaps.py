@@ -1,4 +1,4 @@
-"""Params that are accepted, or end in a traceback, where one line should name file, key and what is allowed."""
+"""Params that no stage could use, and files that YAML or JSON trip over: one line each, and no traceback."""
 
 from pathlib import Path
 from typing import Any
@@ -71,3 +71,12 @@ def test_a_folder_is_no_params_file(tmp_path):
 def test_a_key_with_a_line_break_is_still_one_line(tmp_path):
     (tmp_path / "mine.yaml").write_text(DEMO + '"two\\nlines": 1\n')
     assert complaint(tmp_path / "mine.yaml").startswith("two")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a: 2024-13-45", "a: !!int x", "a: !!bool maybe", "a: !!timestamp x", "a: !!map 3", "a: &a [*a]", "2024-01-01: 1"],
+)
+def test_a_line_that_yaml_or_json_cannot_take_is_one_line(tmp_path, line):
+    (tmp_path / "mine.yaml").write_text(f"{DEMO}{line}\n", encoding="utf-8")
+    assert complaint(tmp_path / "mine.yaml")

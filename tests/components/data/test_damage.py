@@ -83,6 +83,7 @@ def test_damage_in_the_middle_of_a_column_is_noticed_even_by_one_bit(tmp_path, w
 def test_damage_in_the_footer_never_ends_in_a_traceback(tmp_path, whole):
     """Parquet's footer has no checksum, so other faces may come of it: that is what DVC's hash of the file is for."""
     data = whole.read_bytes()
+    lines = []
     for place in range(footer_start(data), len(data)):
         damaged = bytearray(data)
         damaged[place] ^= 1 << random.Random(SEED + place).randrange(8)
@@ -90,7 +91,9 @@ def test_damage_in_the_footer_never_ends_in_a_traceback(tmp_path, whole):
         try:
             table.read_split(tmp_path / "t", "train")
         except DataError as error:
-            assert "\n" not in str(error), (SEED, place)
+            lines.append(str(error))
+    assert len(lines) > 100
+    assert not [line for line in lines if "\n" in line]
 
 
 @pytest.mark.parametrize("draw", DRAWS[:20])

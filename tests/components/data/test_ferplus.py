@@ -166,3 +166,13 @@ def test_a_zip_made_on_a_mac_is_read(tree, zipped):
         for folder in ("FER2013Train", "FER2013Valid"):
             archive.writestr(f"__MACOSX/data/{folder}/._label.csv", b"\0\5\26\7")
     assert len(list(read(CONFIG, path))) == 12
+
+
+@pytest.mark.parametrize(("place", "bits"), [(8, 1), (8, 64), (10, 2)], ids=["encrypted", "strong", "unknown method"])
+def test_a_zip_that_cannot_be_unpacked_is_one_line(tree, zipped, place, bits):
+    """By its directory, the last file is encrypted, or packed by a method that nobody knows."""
+    path = zipped(tree)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + place] ^= bits
+    path.write_bytes(data)
+    assert "FER2013Valid/" in complaint(path)

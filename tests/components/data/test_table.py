@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.data import table
+from components.data.images import encode
 from components.records import DataError
 
 CLASSES = ("calm", "glad", "cross")
@@ -157,3 +158,13 @@ def test_parquet_files_of_others_are_refused(tmp_path):
 def test_a_table_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(DataError, match=r"^[^\n]*nowhere: not a readable table [^\n]*$"):
         table.read_split(tmp_path / "nowhere", "train")
+
+
+@pytest.mark.parametrize("read", [lambda path: table.read_split(path, "train"), table.read_dark])
+def test_a_table_without_a_label_is_one_line(tmp_path, read):
+    image = encode(np.zeros((4, 4, 3), np.uint8))
+    columns = {"id": ["a"], "image": [image], "label": [None], "split": ["train"], "exposure": [1.0]}
+    rows = pa.table(columns).replace_schema_metadata({"lldif": '{"classes": ["calm"]}'})
+    pq.write_table(rows, tmp_path / "t")
+    with pytest.raises(DataError, match=r"^[^\n]*$"):
+        read(tmp_path / "t")

@@ -154,3 +154,24 @@ def test_damaged_weights_are_noticed(tmp_path, whole):
     (tmp_path / "c").write_bytes(data)
     with pytest.raises(DataError):
         checkpoint.read(tmp_path / "c")
+
+
+def test_no_flipped_bit_goes_unnoticed(tmp_path):
+    """Names, shapes, notes and values alike; a bit that changes none of them may pass."""
+    tensors = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(3), "c": torch.zeros(0)}
+    notes = {"history": [{"loss": 1.5}], "kind": "plain"}
+    checkpoint.write(tmp_path / "c", tensors, notes)
+    data, complaints = (tmp_path / "c").read_bytes(), []
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << random.Random(SEED + place).randrange(8)
+        (tmp_path / "c").write_bytes(damaged)
+        try:
+            read, noted = checkpoint.read(tmp_path / "c")
+        except DataError as error:
+            complaints.append(str(error))
+        else:
+            assert same(read, tensors), (SEED, place)
+            assert noted == notes, (SEED, place)
+    assert len(complaints) > 0.9 * len(data)
+    assert not [line for line in complaints if "\n" in line]

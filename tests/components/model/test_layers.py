@@ -35,6 +35,12 @@ def test_a_flat_image_standardises_to_nothing_at_all(level):
     assert not standardise(torch.full((1, 1, 8, 8), level, dtype=torch.uint8)).any()
 
 
+def test_one_grey_level_of_noise_in_the_dark_is_not_blown_up():
+    image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    image[0, 0, 3, 3] = 1
+    assert standardise(image).abs().max() < 1
+
+
 @pytest.mark.parametrize(("size", "half"), [(48, 24), (64, 32), (7, 4)])
 def test_downsampling_halves_height_and_width(size, half):
     assert downsample(3, 8)(torch.rand(2, 3, size, size)).shape == (2, 8, half, half)

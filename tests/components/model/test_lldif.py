@@ -9,6 +9,7 @@ from components.learning.optim import OptimConfig, optimizers
 from components.model.baselines import Plain
 from components.model.diffusion import Denoiser, DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
+from components.model.schedule import predicted_z0
 
 SHAPES = [(48, 48, 1), (64, 64, 3)]
 CLASSES = ("calm", "glad", "cross")
@@ -132,6 +133,15 @@ def test_the_denoiser_hears_time_start_and_condition(predicts, steps):
     assert not torch.allclose(denoiser(start, condition + 1), inferred)
     if steps > 1:
         assert not torch.allclose(denoiser.z0(start, 0, condition), denoiser.z0(start, steps - 1, condition))
+
+
+def test_what_the_denoiser_predicts_is_taken_for_the_prior_or_for_the_noise():
+    plain, noise = (Denoiser(16, diffusion(predicts=predicts)) for predicts in ("z0", "noise"))
+    noise.load_state_dict(plain.state_dict())
+    z, condition = torch.randn(2, 3, 16)
+    for t, abar in enumerate(plain.plan.abar):
+        predicted = plain.z0(z, t, condition)
+        assert torch.allclose(noise.z0(z, t, condition), predicted_z0(z, predicted, abar))
 
 
 def test_the_prior_modulates_every_scale_of_the_recogniser(small_model):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from components import experiment
@@ -12,6 +13,8 @@ from components.config import parse
 from components.data import table
 from components.learning import evaluation, inference
 from components.learning.metrics import majority_share
+from components.lowlight.camera import photograph
+from components.lowlight.noise import keys_of
 from components.records import DataError, file_sha256
 
 OUTPUTS = {
@@ -87,6 +90,16 @@ def test_dark_faces_are_the_faces_of_their_split_at_every_rung(done):
         assert np.array_equal(dark.at(1.0).images, faces.images)
         assert np.array_equal(dark.at(0.05).labels, faces.labels)
         assert not np.array_equal(dark.at(0.05).images, faces.images)
+
+
+def test_the_ladder_is_drawn_from_the_faces_id_and_its_exposure(done, params):
+    folder, _, _ = done
+    faces, dark = table.read_split(folder / "faces.parquet", "test"), table.read_dark(folder / "dark_test.parquet")
+    clean = torch.from_numpy(faces.images).permute(0, 3, 1, 2)
+    for exposure in (0.2, 0.05):
+        keys = keys_of(faces.ids, [exposure] * 14, 0)
+        expected = photograph(clean, keys, torch.full((14,), exposure), params.camera)
+        assert np.array_equal(dark.at(exposure).images, expected.permute(0, 2, 3, 1).numpy())
 
 
 def test_a_history_has_a_row_for_each_epoch_as_it_was_reported(done):
