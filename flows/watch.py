@@ -43,7 +43,9 @@ def end_what_it_started(pid: int) -> None:
 
 
 def is_dvc(process: psutil.Process) -> bool:
-    return any(Path(part).name == "dvc" for part in process.cmdline()[:3])
+    with contextlib.suppress(psutil.Error):  # it is gone, or not ours to look at
+        return any(Path(part).name == "dvc" for part in process.cmdline()[:3])
+    return False
 
 
 if __name__ == "__main__":

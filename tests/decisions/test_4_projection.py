@@ -45,16 +45,27 @@ def test_one_run_a_training_with_every_epoch_once(finished):
     assert all(run.data.tags["fingerprint"] for of in runs(finished[0]).values() for run in of)
 
 
-def test_without_mlflow_every_stage_runs_and_the_next_run_goes_on_at_register(empty_clone: Clone):
-    down = empty_clone.run("lldif", "run", "demo", "--json", code=1, MLFLOW_TRACKING_URI=NOWHERE)
+def test_without_mlflow_every_stage_runs_and_the_next_run_goes_on_at_register(clone: Clone):
+    content = clone.params()
+    content["train_diffusion"]["epochs"] += 1
+    clone.set_params(content)
+    down = clone.run("lldif", "run", "demo", "--json", code=1, MLFLOW_TRACKING_URI=NOWHERE)
     assert down.stdout == ""
     assert down.stderr.splitlines()[-1] == f"lldif: MLflow at {NOWHERE}: does not answer"
     assert "Traceback" not in down.stderr
-    assert "up to date" in empty_clone.run("dvc", "status").stdout
-    answer = empty_clone.answer("lldif", "run", "demo", "--json")
+    assert clone.champion() == 1
+    assert "up to date" in clone.run("dvc", "status").stdout
+    answer = json.loads(clone.run("lldif", "run", "demo", "--json", code=None).stdout)
     assert {stage["status"] for stage in answer["stages"]} == {"cached"}
-    assert answer["version"] == 1
-    check_whole(empty_clone)
+    assert answer["version"] == 2
+    steps = {
+        run.data.params["train_diffusion.epochs"]: [
+            metric.step for metric in client(clone).get_metric_history(run.info.run_id, "loss")
+        ]
+        for run in runs(clone)["train_diffusion"]
+    }
+    epochs = content["train_diffusion"]["epochs"]
+    assert steps == {str(n): list(range(1, n + 1)) for n in (epochs - 1, epochs)}
 
 
 def test_a_pulled_training_is_told_from_its_history(clone: Clone):
