@@ -15,8 +15,8 @@ install: .venv/installed  ## a virtual environment with the locked packages in .
 run: install  ## faces in, a gated champion out: the demo experiment, about 4 minutes
 	lldif run demo
 
-test: install  ## every test that needs no GPU
-	python -m pytest
+test: install  ## every test that needs no GPU, two at a time
+	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile
 
 check: install  ## format, lint, types, and the floors of the house
 	ruff format --check .

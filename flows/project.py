@@ -22,8 +22,8 @@ SETTINGS = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # threads that wait should sleep: where anything else wants a core, spinning is ten times slower
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # threads that wait should soon sleep: where anything else wants a core, spinning is ten times slower
+    "GOMP_SPINCOUNT": "2000",
 }
 
 
