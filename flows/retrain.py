@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows import policy as policy_file
-from flows import project, promotion, result, staging, tracking, versioning
+from flows import project, projection, promotion, result, staging, tracking, versioning
 from flows.project import Failed
 from flows.tracking import Version
 from flows.versioning import StageRun
@@ -54,7 +54,7 @@ def run_stage(experiment: str, stage: str) -> dict[str, Any]:
         tell(f"{spec.target}: {done.status}, {done.seconds:.0f} s")
         return asdict(done)
     finally:
-        if stage in tracking.TRAININGS:
+        if stage in projection.TRAININGS:
             _project_if_reachable(experiment)
 
 
@@ -62,7 +62,7 @@ def _project_if_reachable(experiment: str) -> None:
     policy = policy_file.load()
     try:
         with tracking.reachable(policy) as client:
-            tracking.project_runs(client, policy, experiment)
+            projection.project_runs(client, policy, experiment)
     except Failed as error:
         tell(f"not in MLflow yet: {error}")
 
@@ -79,7 +79,7 @@ def register(experiment: str) -> dict[str, Any]:
     tell(f"register: {experiment}")
     policy = policy_file.load()
     with tracking.reachable(policy) as client:
-        runs = tracking.project_runs(client, policy, experiment)
+        runs = projection.project_runs(client, policy, experiment)
         return asdict(tracking.register(client, policy, experiment, runs["train_diffusion"]))
 
 

@@ -1,4 +1,4 @@
-"""MLflow owns what was learnt. Runs are a projection of what stages left on disk; models are found by their weights."""
+"""MLflow owns what was learnt: runs (flows/projection.py fills them) and models, which are found by their weights."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.records import file_sha256
-from flows import project, staging
+from flows import project
 from flows.policy import Policy
 from flows.project import ROOT, Failed
 
@@ -22,7 +22,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
-TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline": "baseline"}
 CHAMPION, PREVIOUS = "champion", "previous"
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
 
@@ -117,125 +116,54 @@ def promote(client: Any, version: Version, old: Version | None) -> None:
 
 
 def settle(client: Any, version: Version, judgement: dict[str, Any]) -> Version:
-    """Keep the decision with the version: from here on it is not judged again."""
+    """Keep the decision with the version, in words too: from here on it is not judged again."""
     number = str(version.number)
+    gates = [
+        f"- {gate['name']}: {'passed' if gate['passed'] else 'failed'}: {gate['why']}" for gate in judgement["gates"]
+    ]
+    client.update_model_version(version.name, number, "\n".join([f"**{judgement['decision']}**", "", *gates]))
     client.set_model_version_tag(version.name, number, "decision", judgement["decision"])
     client.set_model_version_tag(version.name, number, "judgement", json.dumps(judgement))
     return _version(client, version.name, version.number)
 
 
-def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]:
-    """Bring MLflow's runs up to what the trainings left on disk; return the run of each training, by stage."""
-    folder = _mlflow_experiment(client, policy, experiment)
-    runs = {}
-    for spec in project.stages(experiment):
-        if spec.name in TRAININGS:
-            run = _project_run(client, folder, spec)
-            if run:
-                runs[spec.name] = run
-    _log_scores(client, experiment, runs)
-    return runs
-
-
-def _mlflow_experiment(client: Any, policy: Policy, experiment: str) -> str:
+def experiment_of(client: Any, policy: Policy, experiment: str) -> str:
+    """The id of our experiment in MLflow, made where it is not there yet."""
     found = client.get_experiment_by_name(f"lldif/{experiment}")
     if found:
         return str(found.experiment_id)
     # with a server, the server decides where artifacts go
     local = tracking_uri(policy).startswith("sqlite:")
     place = (ROOT / policy.tracking.artifacts / experiment).as_uri() if local else None
-    return str(client.create_experiment(f"lldif/{experiment}", artifact_location=place))
+    # opens the page on runs and models instead of on traces of language models
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(f"lldif/{experiment}", artifact_location=place, tags=tags))
 
 
-def _project_run(client: Any, folder: str, spec: project.StageSpec) -> str | None:
-    """One training's run: found by weights or fingerprint, filled from where it stands, ended when the training has."""
-    weights, history = (ROOT / next(o for o in spec.outputs if o.endswith(end)) for end in (".safetensors", ".json"))
-    state = staging.latest_state(spec.target)
-    left = staging.outcome(spec.target)
-    sha256 = file_sha256(weights) if weights.exists() else None
-    mine = bool(left and any(artifact["sha256"] == sha256 for artifact in left["artifacts"]))  # type: ignore[attr-defined]
-    if sha256 and not mine:  # made elsewhere and pulled, or by an earlier state: the history is its record
-        found = _run_by(client, folder, "weights_sha256", sha256)
-        reports = [{"step": row.pop("epoch"), "metrics": row} for row in json.loads(history.read_text())]
-        fingerprint = f"pulled-{sha256}"
-    elif state:
-        fingerprint = state.name
-        found = _run_by(client, folder, "fingerprint", fingerprint)
-        reports = [json.loads(line) for line in (state / "reports.jsonl").read_text().splitlines()]
-    else:
-        return None
-    run = found or _create_run(client, folder, spec, fingerprint)
-    _upload(client, run, reports)
-    if sha256 and "weights_sha256" not in client.get_run(run).data.tags:
-        client.log_artifact(run, str(history))
-        client.set_tag(run, "weights_sha256", sha256)
-        client.set_terminated(run, "FINISHED")
-    return run
-
-
-def _run_by(client: Any, folder: str, tag: str, value: str) -> str | None:
-    found = client.search_runs([folder], f"tags.{tag} = '{value}'", max_results=1)
+def run_by(client: Any, folder: str, **tags: str) -> str | None:
+    """The run of an MLflow experiment that has these tags."""
+    query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+    found = client.search_runs([folder], query, max_results=1)
     return str(found[0].info.run_id) if found else None
 
 
-def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str) -> str:
-    source = project.provenance()
-    tags = {
-        "stage": spec.name,
-        "experiment": spec.experiment,
-        "fingerprint": fingerprint,
-        "git.commit": source.commit,
-        "git.dirty": str(source.dirty).lower(),
-        "mlflow.source.git.commit": source.commit,
-    }
-    run = client.create_run(folder, tags=tags, run_name=f"{spec.name} {fingerprint[:8]}")
-    run_id = str(run.info.run_id)
+def log_params(client: Any, run: str, params: dict[str, str]) -> None:
     from mlflow.entities import Param
 
-    content = project.read_params(spec.experiment)
-    flat = flatten({section: content[section] for section in spec.sections})
-    client.log_batch(run_id, params=[Param(name, value) for name, value in flat.items()])
-    return run_id
+    client.log_batch(run, params=[Param(name, value) for name, value in params.items()])
 
 
-def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:
-    """Log the reports after the offset that the run's tag holds, then move it: at most repeats, never a hole."""
+def log_reports(client: Any, run: str, reports: list[dict[str, Any]]) -> None:
+    """Metrics of reports ({"step", "metrics", "time"}), in as few requests as MLflow allows."""
     from mlflow.entities import Metric
 
-    done = int(client.get_run(run).data.tags.get("reports_uploaded", "0"))
     metrics = [
         Metric(name, value, int(1000 * report.get("time", 0)), report["step"])
-        for report in reports[done:]
+        for report in reports
         for name, value in report["metrics"].items()
     ]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run, metrics=metrics[start : start + 1000])
-    if len(reports) > done:
-        client.set_tag(run, "reports_uploaded", str(len(reports)))
-
-
-def _log_scores(client: Any, experiment: str, runs: dict[str, str]) -> None:
-    """The scores on valid, on the run of the model that earned them."""
-    path = project.runs_folder(experiment) / "scores.json"
-    if not path.exists():
-        return
-    scores = json.loads(path.read_text())
-    for model, stage in (("candidate", "train_diffusion"), ("baseline", "train_baseline")):
-        if stage in runs:
-            known = client.get_run(runs[stage]).data.metrics
-            flat = {f"valid.{name}": float(value) for name, value in flatten(scores[model]).items()}
-            for name, value in flat.items():
-                if known.get(name) != value:
-                    client.log_metric(runs[stage], name, value)
-
-
-def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
-    return flat
 
 
 def register(client: Any, policy: Policy, experiment: str, run: str) -> Version:

@@ -1,0 +1,99 @@
+"""MLflow's runs as a projection of what the stages left on disk: nothing is lost or doubled when MLflow was away."""
+
+import json
+from typing import Any
+
+from components.records import file_sha256
+from flows import project, staging, tracking
+from flows.policy import Policy
+from flows.project import ROOT
+
+TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline": "baseline"}
+
+
+def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]:
+    """Bring MLflow's runs up to what the trainings left on disk; return the run of each training, by stage."""
+    folder = tracking.experiment_of(client, policy, experiment)
+    runs = {}
+    for spec in project.stages(experiment):
+        if spec.name in TRAININGS:
+            run = _project_training(client, folder, spec)
+            if run:
+                runs[spec.name] = run
+    _log_scores(client, experiment, runs)
+    return runs
+
+
+def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str | None:
+    """One training's run: found by weights or fingerprint, filled from where it stands, ended when the training has."""
+    weights, history = (ROOT / next(o for o in spec.outputs if o.endswith(end)) for end in (".safetensors", ".json"))
+    state = staging.latest_state(spec.target)
+    left = staging.outcome(spec.target)
+    sha256 = file_sha256(weights) if weights.exists() else None
+    mine = bool(left and any(artifact["sha256"] == sha256 for artifact in left["artifacts"]))  # type: ignore[attr-defined]
+    if sha256 and not mine:  # made elsewhere and pulled, or by an earlier state: the history is its record
+        found = tracking.run_by(client, folder, weights_sha256=sha256)
+        reports = [{"step": row.pop("epoch"), "metrics": row} for row in json.loads(history.read_text())]
+        fingerprint = f"pulled-{sha256}"
+    elif state:
+        fingerprint = state.name
+        found = tracking.run_by(client, folder, fingerprint=fingerprint)
+        reports = [json.loads(line) for line in (state / "reports.jsonl").read_text().splitlines()]
+    else:
+        return None
+    run = found or _create_run(client, folder, spec, fingerprint)
+    _upload(client, run, reports)
+    if sha256 and "weights_sha256" not in client.get_run(run).data.tags:
+        client.log_artifact(run, str(history))
+        client.set_tag(run, "weights_sha256", sha256)
+        client.set_terminated(run, "FINISHED")
+    return run
+
+
+def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str) -> str:
+    source = project.provenance()
+    tags = {
+        "stage": spec.name,
+        "experiment": spec.experiment,
+        "fingerprint": fingerprint,
+        "git.commit": source.commit,
+        "git.dirty": str(source.dirty).lower(),
+        "mlflow.source.git.commit": source.commit,
+    }
+    run = client.create_run(folder, tags=tags, run_name=f"{spec.name} {fingerprint[:8]}")
+    run_id = str(run.info.run_id)
+    content = project.read_params(spec.experiment)
+    tracking.log_params(client, run_id, flatten({section: content[section] for section in spec.sections}))
+    return run_id
+
+
+def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:
+    """Log the reports after the offset that the run's tag holds, then move it: at most repeats, never a hole."""
+    done = int(client.get_run(run).data.tags.get("reports_uploaded", "0"))
+    tracking.log_reports(client, run, reports[done:])
+    if len(reports) > done:
+        client.set_tag(run, "reports_uploaded", str(len(reports)))
+
+
+def _log_scores(client: Any, experiment: str, runs: dict[str, str]) -> None:
+    """The scores on valid, on the run of the model that earned them."""
+    path = project.runs_folder(experiment) / "scores.json"
+    if not path.exists():
+        return
+    scores = json.loads(path.read_text())
+    for model, stage in (("candidate", "train_diffusion"), ("baseline", "train_baseline")):
+        if stage in runs:
+            known = client.get_run(runs[stage]).data.metrics
+            flat = {f"valid.{name}": float(value) for name, value in flatten(scores[model]).items()}
+            for name, value in flat.items():
+                if known.get(name) != value:
+                    client.log_metric(runs[stage], name, value)
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
+    return flat
