@@ -14,7 +14,7 @@ from components.records import DataError
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m components", description=__doc__)
-    parser.add_argument("stage", choices=experiment.STAGES)
+    parser.add_argument("stage", choices=[name for name in experiment.STAGES if name not in experiment.NEED_AN_ENGINE])
     parser.add_argument("params", type=Path, help="the experiment's params file")
     parser.add_argument("--folder", type=Path, required=True, help="where inputs are and outputs go")
     parser.add_argument("--state", type=Path, required=True, help="where checkpoints are kept")

@@ -4,20 +4,38 @@ from pathlib import Path
 from types import ModuleType
 
 from components.config import Config, parse, read_yaml
-from components.stages import darken, evaluate, ingest, train_baseline, train_diffusion, train_prior
+from components.stages import (
+    darken,
+    evaluate,
+    ingest,
+    sweep,
+    train_baseline,
+    train_diffusion,
+    train_prior,
+    validate,
+)
 
 STAGES: dict[str, ModuleType] = {
     "ingest": ingest,
+    "validate": validate,
     "darken": darken,
     "train_prior": train_prior,
+    "sweep": sweep,
     "train_diffusion": train_diffusion,
     "train_baseline": train_baseline,
     "evaluate": evaluate,
 }
+# run by an engine that the science does not know: what they are given is declared here all the same
+NEED_AN_ENGINE = ("validate", "sweep")
 
 
 class Experiment(
-    ingest.Params, darken.Params, train_prior.Params, train_diffusion.Params, train_baseline.Params, evaluate.Params
+    validate.Params,
+    darken.Params,
+    train_prior.Params,
+    sweep.Params,
+    train_baseline.Params,
+    evaluate.Params,
 ):
     """Every section of a params file, each declared by the stages that use it."""
 

@@ -62,6 +62,11 @@ def runs_folder(experiment: str) -> Path:
     return ROOT / "runs" / experiment
 
 
+def reports_folder(experiment: str) -> Path:
+    """Pictures and pages: made again from the outputs at any time, known to neither DVC nor git."""
+    return ROOT / "reports" / experiment
+
+
 def live() -> dict[str, dict[str, str]]:
     """The experiments whose data is here: {"demo": {"raw": ...}}."""
     return _yaml("params/live.yaml")["live"]

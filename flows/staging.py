@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -52,11 +53,24 @@ def run(name: str, experiment: str) -> list[Artifact]:
     if explain:
         raise explain[0]
     with locked(state / "lock", f"{spec.target} is being run by another process"):
-        return _run_locked(
-            spec,
-            state,
-            lambda: params_file.STAGES[name].run(params, ROOT / spec.raw, project.runs_folder(experiment), state),
-        )
+        work = _work(name, experiment)
+        return _run_locked(spec, state, lambda: work(params, ROOT / spec.raw, project.runs_folder(experiment), state))
+
+
+def _work(name: str, experiment: str) -> Callable[..., Iterator[Report]]:
+    """The science's own function, or that of the engine whose stage it is."""
+    if name == "validate":
+        from flows import validation
+
+        return partial(validation.run, pages=project.reports_folder(experiment) / "validation")
+    if name == "sweep":
+        from flows import sweep
+
+        return sweep.run
+    from components.experiment import STAGES
+
+    run: Callable[..., Iterator[Report]] = STAGES[name].run
+    return run
 
 
 def _run_locked(spec: StageSpec, state: Path, work: Callable[[], Iterator[Report]]) -> list[Artifact]:

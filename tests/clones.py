@@ -112,6 +112,9 @@ def fresh_clone(path: Path, environment: dict[str, str]) -> Clone:
     content["batches"] |= {"size": 16, "exposure_low": 0.1, "clean_share": 0.3, "shift_pixels": 0}
     content["compute"]["threads"] = 1
     content["train_diffusion"]["epochs"] = 4
+    content["sweep"]["trials"] = 0
+    for rule in ("split_faces", "class_faces"):
+        content["validation"][rule]["at_least"] = {"train": 10, "valid": 5, "test": 5}
     clone.set_params(content)
     # a handful of faces and epochs cannot clear the real floor; what is tested is the line, not the model
     clone.path.joinpath("mlflow.yaml").write_text(

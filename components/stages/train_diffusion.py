@@ -1,7 +1,9 @@
-"""train_diffusion: stage 2, from the dark image alone."""
+"""train_diffusion: stage 2, from the dark image alone, with the parameters that the sweep found best."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -10,7 +12,7 @@ from components.learning import inference, losses
 from components.learning.compute import prepare
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import LLDif, StageOne
-from components.records import Report
+from components.records import DataError, Report
 from components.stages.training import TrainingParams, Workplace
 
 
@@ -25,11 +27,30 @@ class Params(TrainingParams):
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
-    """faces.parquet, dark_valid.parquet, prior.safetensors -> lldif.safetensors, lldif_history.json."""
+    """faces.parquet, dark_valid.parquet, prior.safetensors, best.json -> lldif.safetensors, lldif_history.json."""
+    params = override(params, best_parameters(folder / "best.json"))
     place = Workplace.open(folder, state)
+    network = yield from train(params, place)
+    notes = {"kind": "lldif", "model": params.model.model_dump(), "diffusion": params.diffusion.model_dump()}
+    place.save("lldif", network, notes)
+
+
+def best_parameters(path: Path) -> dict[str, Any]:
+    """What the sweep found. Raises DataError where it left nothing readable."""
+    try:
+        parameters: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f'{path}: not what a sweep leaves ({error}); without one it is {{"parameters": {{}}}}'
+        ) from None
+    return parameters
+
+
+def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
+    """Stage 2 from stage 1's weights; returns the network."""
     prepare(params.compute)
     network = LLDif(params.model, params.diffusion, place.faces)
-    stage_one, _ = inference.load(folder / "prior.safetensors")
+    stage_one, _ = inference.load(place.folder / "prior.safetensors")
     assert isinstance(stage_one, StageOne)
     network.start_from(stage_one)
     yield from place.fit(
@@ -38,5 +59,26 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
         answer=lambda images, labels: network(images),
         course=params.course("train_diffusion", params.train_diffusion.epochs),
     )
-    notes = {"kind": "lldif", "model": params.model.model_dump(), "diffusion": params.diffusion.model_dump()}
-    place.save("lldif", network, notes)
+    return network
+
+
+def override(params: Params, choice: Mapping[str, Any]) -> Params:
+    """`params` with some parameters, named by their dotted place, replaced. Raises ValueError, naming the place."""
+    content = params.model_dump(mode="json", include=set(Params.model_fields))
+    for name, value in choice.items():
+        section = content
+        *parents, last = name.split(".")
+        for part in parents:
+            section = section.get(part) if isinstance(section, dict) else None  # type: ignore[assignment]
+        if not isinstance(section, dict) or last not in section:
+            raise ValueError(f"{name}: no such parameter of stage 2: there is {', '.join(_names(content))}")
+        section[last] = value
+    return Params.model_validate_json(json.dumps(content))
+
+
+def _names(content: dict[str, Any], prefix: str = "") -> list[str]:
+    return [
+        name
+        for key, value in content.items()
+        for name in (_names(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
+    ]
