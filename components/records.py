@@ -55,6 +55,9 @@ class Score:
     faces: int
     accuracy: float
     mean_class_accuracy: float
+    macro_f1: float
+    brier: float
+    calibration_error: float
 
 
 def file_sha256(path: Path) -> str:

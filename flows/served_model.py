@@ -14,7 +14,7 @@ class ServedModel(PythonModel):
     def load_context(self, context: Any) -> None:
         from components.learning.inference import load
 
-        self.network, self.faces = load(Path(context.artifacts["weights"]))
+        self.model = load(Path(context.artifacts["weights"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         import numpy as np
@@ -23,12 +23,12 @@ class ServedModel(PythonModel):
         from components.learning.inference import predict
 
         images = [decode(data) for data in model_input["image"]]
-        wrong = next((image.shape for image in images if image.shape != tuple(self.faces.shape)), None)
+        wrong = next((image.shape for image in images if image.shape != tuple(self.model.faces.shape)), None)
         if wrong:
-            raise ValueError(f"image of shape {wrong}: this model takes {tuple(self.faces.shape)}")
-        probabilities = predict(self.network, np.stack(images))
-        answers = pd.DataFrame(probabilities, columns=list(self.faces.classes))
-        answers.insert(0, "label", [self.faces.classes[best] for best in probabilities.argmax(axis=1)])
+            raise ValueError(f"image of shape {wrong}: this model takes {tuple(self.model.faces.shape)}")
+        probabilities = predict(self.model, np.stack(images))
+        answers = pd.DataFrame(probabilities, columns=list(self.model.faces.classes))
+        answers.insert(0, "label", [self.model.faces.classes[best] for best in probabilities.argmax(axis=1)])
         return answers
 
 

@@ -181,6 +181,18 @@ def read_split(path: Path, split: str) -> Faces:
     return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), classes)
 
 
+def read_known(path: Path, split: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Subjects and attributes of the faces of one split, in order. Raises DataError where the table cannot be read."""
+    subjects: list[str] = []
+    attributes: list[dict[str, str]] = []
+    for batch in batches(open_table(path), ["split", "subject", "attributes"]):
+        for where, subject, own in zip(batch["split"], batch["subject"], batch["attributes"], strict=True):
+            if where == split:
+                subjects.append(str(subject))
+                attributes.append(json.loads(own))
+    return subjects, attributes
+
+
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:120]
 

@@ -1,5 +1,6 @@
 """A model's file, and its answers. All that a registered model needs of this folder."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,25 @@ def save(path: Path, network: nn.Module, notes: dict[str, Any]) -> None:
     checkpoint.write(path, network.state_dict(), notes)
 
 
-def load(path: Path) -> tuple[nn.Module, FacesConfig]:
-    """The network of a file, ready to answer, on the CPU. Raises DataError where the file is damaged."""
+@dataclass(frozen=True)
+class Model:
+    """A network ready to answer, what it was built for, and the temperature its logits are divided by."""
+
+    network: nn.Module
+    faces: FacesConfig
+    temperature: float
+
+
+def load(path: Path) -> Model:
+    """The model of a file, on the CPU. Raises DataError where the file is damaged."""
     tensors, notes = checkpoint.read(path)
     try:
         network = build(notes)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: not a model of this version ({str(error).splitlines()[0]}); train it again") from None
-    return network.eval(), FacesConfig.model_validate(notes["faces"], strict=False)
+    faces = FacesConfig.model_validate(notes["faces"], strict=False)
+    return Model(network.eval(), faces, float(notes.get("temperature", 1.0)))  # stage 1 answers nobody
 
 
 def build(notes: dict[str, Any]) -> nn.Module:
@@ -43,10 +54,16 @@ def build(notes: dict[str, Any]) -> nn.Module:
     return LLDif(model, DiffusionConfig.model_validate(notes["diffusion"]), faces)
 
 
+def predict(model: Model, images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C) uint8 to calibrated probabilities (N, K) float32."""
+    return (torch.from_numpy(logits(model.network, images)) / model.temperature).softmax(dim=1).numpy()
+
+
 @torch.no_grad()
-def predict(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Images (N, H, W, C) uint8 to probabilities (N, K) float32."""
+def logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C) uint8 to logits (N, K) float32, wherever the network is."""
+    place = next(network.parameters()).device
     answers: list[Tensor] = []
     for part in torch.from_numpy(images).permute(0, 3, 1, 2).split(BATCH):
-        answers.append(network(part.contiguous()).float().softmax(dim=1))
+        answers.append(network(part.contiguous().to(place)).float().cpu())
     return torch.cat(answers).numpy()

@@ -32,4 +32,5 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
         answer=lambda images, labels: network(images),
         course=params.course("train_baseline", params.train_baseline.epochs),
     )
-    place.save("baseline", network, {"kind": "plain", "model": params.model.model_dump()})
+    notes = {"kind": "plain", "model": params.model.model_dump()}
+    place.save("baseline", network, notes | {"temperature": place.temperature(network)})

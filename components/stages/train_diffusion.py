@@ -32,7 +32,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     place = Workplace.open(folder, state)
     network = yield from train(params, place)
     notes = {"kind": "lldif", "model": params.model.model_dump(), "diffusion": params.diffusion.model_dump()}
-    place.save("lldif", network, notes)
+    place.save("lldif", network, notes | {"temperature": place.temperature(network)})
 
 
 def best_parameters(path: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
     """Stage 2 from stage 1's weights; returns the network."""
     prepare(params.compute)
     network = LLDif(params.model, params.diffusion, place.faces)
-    stage_one, _ = inference.load(place.folder / "prior.safetensors")
+    stage_one = inference.load(place.folder / "prior.safetensors").network
     assert isinstance(stage_one, StageOne)
     network.start_from(stage_one)
     yield from place.fit(

@@ -14,6 +14,7 @@ from components.config import Config
 from components.data.table import DarkFaces, Faces, read_dark, read_split
 from components.learning import checkpoint, inference
 from components.learning.batches import Batches
+from components.learning.calibration import fit_temperature
 from components.learning.compute import Compute
 from components.learning.optim import OptimConfig
 from components.learning.training import Answer, Course, Loss, fit
@@ -57,6 +58,11 @@ class Workplace:
 
     def fit(self, network: nn.Module, loss: Loss, answer: Answer, course: Course) -> Iterator[Report]:
         return fit(network, loss, answer, self.train, self.watch, course, self.checkpoint)
+
+    def temperature(self, network: nn.Module) -> float:
+        """Fitted on valid, over all exposures together."""
+        valid = read_dark(self.folder / "dark_valid.parquet")
+        return fit_temperature(inference.logits(network.eval(), valid.images), valid.labels)
 
     def save(self, name: str, network: nn.Module, notes: dict[str, Any]) -> None:
         """The weights, and the history of the training: figures only, no times."""

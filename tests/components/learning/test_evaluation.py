@@ -5,8 +5,8 @@ import pytest
 
 from components.data.table import DarkFaces
 from components.learning import evaluation
-from components.learning.evaluation import Predictions
-from components.learning.metrics import accuracy, mean_class_accuracy
+from components.learning.evaluation import Group, Predictions
+from components.learning.metrics import accuracy
 
 LADDER = (1.0, 0.2, 0.05, 0.02, 0.01, 0.005)
 
@@ -58,13 +58,13 @@ def test_there_is_one_score_for_each_rung_brightest_first():
         here = given.exposures == rung
         assert one.faces == 50
         assert one.accuracy == accuracy(given.predicted[here], given.labels[here])
-        assert one.mean_class_accuracy == mean_class_accuracy(given.predicted[here], given.labels[here])
 
 
 def test_mean_dark_is_the_mean_over_four_rungs_without_clean_and_the_darkest():
     scored = evaluation.scores(predictions())
     summary = evaluation.summary(scored)
-    for metric in ("accuracy", "mean_class_accuracy"):
+    assert set(summary) == {"accuracy", "mean_class_accuracy", "macro_f1", "brier", "calibration_error"}
+    for metric in summary:
         by_rung = {one.exposure: getattr(one, metric) for one in scored}
         dark = np.mean([by_rung[rung] for rung in ("0.2", "0.05", "0.02", "0.01")])
         assert summary[metric].pop("mean_dark") == pytest.approx(dark, abs=1e-4)
@@ -76,3 +76,23 @@ def test_without_a_dark_rung_there_is_no_mean_dark():
     clean = given.exposures == 1.0
     rows = Predictions(given.ids[:50], given.exposures[clean], given.labels[clean], given.probabilities[clean])
     assert set(evaluation.summary(evaluation.scores(rows))["accuracy"]) == {"clean"}
+
+
+def test_slices_are_of_all_faces_of_each_class_and_of_each_attribute_at_every_rung():
+    given = predictions(per_rung=60, classes=3)
+    known = Group(["ann", "bob", "cy"] * 120, [{"tone": str(n % 10 + 1)} for n in range(60)] * 6)
+    rows = list(evaluation.slices(given, known, ("x", "y", "z"), 200, 0.95, seed=1))
+    assert [row["exposure"] for row in rows if row["metric"] == "brier"] == [
+        "clean", "0.2", "0.05", "0.02", "0.01", "0.005",
+    ]  # fmt: skip
+    dark = [row for row in rows if row["exposure"] == "0.05"]
+    names = [row["slice"] for row in dark]
+    assert names == ["all"] * 5 + ["class=x", "class=y", "class=z"] + [f"tone={n}" for n in range(1, 11)]
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] != "calibration_error")
+    here = given.exposures == 0.05
+    right = (given.predicted == given.labels)[here]
+    for tone in range(10):
+        (row,) = (row for row in dark if row["slice"] == f"tone={tone + 1}")
+        assert (row["faces"], row["value"]) == (6, round(float(right[tone::10].mean()), 4))
+    of_class = [row for row in dark if row["metric"] == "recall"]
+    assert sum(row["faces"] * row["value"] for row in of_class) == pytest.approx(right.sum(), abs=0.01)

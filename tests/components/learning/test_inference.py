@@ -8,6 +8,7 @@ import torch
 
 from components.learning import checkpoint, inference
 from components.learning.compute import Compute, prepare
+from components.learning.inference import Model
 from components.model.baselines import Plain
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
@@ -37,7 +38,8 @@ def test_a_network_is_built_again_from_its_file_ready_to_answer(tmp_path, made):
     network, notes = made
     inference.save(tmp_path / "m", network, notes)
     torch.manual_seed(77)
-    loaded, faces = inference.load(tmp_path / "m")
+    model = inference.load(tmp_path / "m")
+    loaded, faces = model.network, model.faces
     assert type(loaded) is type(network)
     assert faces == FACES
     assert not loaded.training
@@ -58,20 +60,31 @@ def test_the_same_network_gives_the_same_file(tmp_path, made):
 
 def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(small_model, monkeypatch):
     network = LLDif(small_model(), DIFFUSION, FACES).eval()
-    together = inference.predict(network, images(7))
+    together = inference.predict(Model(network, FACES, 1.0), images(7))
     assert (together.shape, together.dtype) == ((7, 3), np.float32)
     assert together.sum(1) == pytest.approx(np.ones(7), abs=1e-5)
     monkeypatch.setattr(inference, "BATCH", 2)
-    assert inference.predict(network, images(7)) == pytest.approx(together, abs=1e-5)
+    assert inference.predict(Model(network, FACES, 1.0), images(7)) == pytest.approx(together, abs=1e-5)
 
 
 def test_log_probabilities_and_logits_both_become_probabilities(small_model):
     network = Plain(small_model().llformer, 16, FACES).eval()
     logits = network(torch.from_numpy(images(4)).permute(0, 3, 1, 2))
-    assert inference.predict(network, images(4)) == pytest.approx(logits.softmax(1).detach().numpy(), abs=1e-6)
-    assert inference.predict(lambda x: network(x).log_softmax(1), images(4)) == pytest.approx(
-        logits.softmax(1).detach().numpy(), abs=1e-6
-    )
+    plain = inference.predict(Model(network, FACES, 1.0), images(4))
+    assert plain == pytest.approx(logits.softmax(1).detach().numpy(), abs=1e-6)
+    normal = torch.nn.Sequential(network, torch.nn.LogSoftmax(1))
+    assert inference.predict(Model(normal, FACES, 1.0), images(4)) == pytest.approx(plain, abs=1e-6)
+
+
+def test_the_temperature_of_a_file_softens_its_answers_and_changes_none(tmp_path, small_model):
+    model = small_model()
+    network = Plain(model.llformer, model.prior.channels, FACES).eval()
+    notes = {"kind": "plain", "model": model.model_dump(), "faces": FACES.model_dump()}
+    inference.save(tmp_path / "m", network, notes | {"temperature": 4.0})
+    sharp = inference.predict(Model(network, FACES, 1.0), images(9))
+    soft = inference.predict(inference.load(tmp_path / "m"), images(9))
+    assert np.array_equal(soft.argmax(1), sharp.argmax(1))
+    assert (soft.max(1) < sharp.max(1)).all()
 
 
 def test_a_model_cut_short_is_one_line(tmp_path, made):

@@ -1,4 +1,4 @@
-"""The six stages, one after the other, on a few faces: what each leaves, and that it leaves the same bytes again."""
+"""The stages that need no engine, one after the other, on a few faces: what each leaves, and the same bytes again."""
 
 import json
 from pathlib import Path
@@ -18,13 +18,16 @@ from components.lowlight.noise import keys_of
 from components.records import DataError, file_sha256
 
 OUTPUTS = {
-    "ingest": {"faces.parquet", "faces.json"},
+    "ingest": {"faces.parquet", "rejects.parquet", "faces.json"},
     "darken": {"dark_valid.parquet", "dark_test.parquet"},
     "train_prior": {"prior.safetensors", "prior_history.json"},
     "train_diffusion": {"lldif.safetensors", "lldif_history.json"},
     "train_baseline": {"baseline.safetensors", "baseline_history.json"},
-    "evaluate": {"predictions.parquet", "scores.json", "darkness.json"},
+    "evaluate": {"predictions.parquet", "scores.json", "slices.json", "darkness.json", "confusion.json"},
 }
+
+
+STAGES = [stage for stage in experiment.STAGES if stage not in experiment.NEED_AN_ENGINE]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +54,9 @@ def done(tmp_path_factory, params):
     """A folder in which all stages ran, their reports, and the files that each made."""
     folder = tmp_path_factory.mktemp("done") / "runs"
     folder.mkdir()
+    (folder / "best.json").write_text('{"parameters": {}}')
     reports, made = {}, {}
-    for stage in experiment.STAGES:
+    for stage in STAGES:
         before = set(folder.iterdir())
         reports[stage] = run(params, stage, folder)
         made[stage] = {path.name for path in set(folder.iterdir()) - before}
@@ -64,7 +68,7 @@ def test_every_stage_leaves_its_outputs_and_nothing_else(done):
 
 
 def test_every_stage_reports_each_step_up_to_the_last(done):
-    totals = {"darken": 6, "train_prior": 2, "train_diffusion": 2, "train_baseline": 2, "evaluate": 2}
+    totals = {"darken": 6, "train_prior": 2, "train_diffusion": 2, "train_baseline": 2, "evaluate": 3}
     for stage, total in totals.items():
         assert [(r.stage, r.step, r.total) for r in done[1][stage]] == [(stage, n, total) for n in range(1, total + 1)]
     last = done[1]["ingest"][-1]
@@ -73,7 +77,9 @@ def test_every_stage_reports_each_step_up_to_the_last(done):
 
 def test_the_same_params_give_the_same_bytes(done, params, tmp_path):
     folder, _, _ = done
-    for stage in experiment.STAGES:
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "best.json").write_text('{"parameters": {}}')
+    for stage in STAGES:
         run(params, stage, tmp_path / "again")
     for name in sorted(set().union(*OUTPUTS.values())):
         assert file_sha256(folder / name) == file_sha256(tmp_path / "again" / name), name
@@ -116,6 +122,8 @@ def test_scores_and_plot_points_are_those_of_the_predictions(done):
     assert scores["majority"] == round(majority_share(dark.labels), 4)
     for number, model in enumerate(("candidate", "baseline")):
         rows = evaluation.read(folder / "predictions.parquet", model)
+        temperature = scores[model].pop("temperature")
+        assert 0.05 < temperature < 20
         assert scores[model] == evaluation.summary(evaluation.scores(rows))
         by_rung = {"clean": 1.0, "0.2": 0.2, "0.05": 0.05}
         assert {(p["exposure"], p["accuracy"]) for p in points if p["model"] == model} == {
@@ -128,9 +136,9 @@ def test_predictions_are_what_the_models_answer(done):
     folder, _, _ = done
     dark = table.read_dark(folder / "dark_valid.parquet")
     for model, file in (("candidate", "lldif"), ("baseline", "baseline")):
-        network, faces = inference.load(folder / f"{file}.safetensors")
-        assert (faces.shape, faces.classes) == ((64, 64, 3), dark.classes)
-        answers = inference.predict(network, dark.images)
+        one = inference.load(folder / f"{file}.safetensors")
+        assert (one.faces.shape, one.faces.classes) == ((64, 64, 3), dark.classes)
+        answers = inference.predict(one, dark.images)
         rows = evaluation.read(folder / "predictions.parquet", model)
         assert rows.probabilities == pytest.approx(answers, abs=1e-6)
         assert rows.ids == dark.ids
@@ -138,14 +146,14 @@ def test_predictions_are_what_the_models_answer(done):
 
 def test_stage_two_keeps_the_prior_of_stage_one(done):
     folder, _, _ = done
-    one, two = (inference.load(folder / f"{name}.safetensors")[0].state_dict() for name in ("prior", "lldif"))
+    one, two = (inference.load(folder / f"{name}.safetensors").network.state_dict() for name in ("prior", "lldif"))
     frozen = [name for name in one if name.startswith("prior.")]
     assert frozen
     assert all(np.array_equal(one[name].numpy(), two[name].numpy()) for name in frozen)
     assert not np.array_equal(one["llformer.head.weight"].numpy(), two["llformer.head.weight"].numpy())
 
 
-@pytest.mark.parametrize("stage", [stage for stage in experiment.STAGES if stage != "ingest"])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "ingest"])
 def test_a_stage_without_its_input_is_one_line_and_leaves_nothing(params, tmp_path, stage):
     with pytest.raises(DataError, match=r"^[^\n]*\.parquet: not a readable table [^\n]*$"):
         run(params, stage, tmp_path / "runs")

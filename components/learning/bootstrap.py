@@ -1,0 +1,54 @@
+"""Intervals by resampling: whole subjects where subjects are known, else faces (Efron and Tibshirani 1993)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.learning.metrics import figures, recalls, sums
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and the interval that holds it with the confidence asked for."""
+
+    value: float
+    low: float
+    high: float
+
+
+def resample(groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """(R, N) weights: how often each face is in each resample of the groups (N,) that faces belong to."""
+    names, group_of = np.unique(groups, return_inverse=True)
+    generator = np.random.Generator(np.random.Philox(seed))
+    counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return counts[:, group_of].astype(np.float32)
+
+
+def estimates(
+    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, confidence: float
+) -> dict[str, Estimate]:
+    """Every figure of metrics.figures, with its percentile interval over the resamples `weights` (R, N)."""
+    whole = figures(sums(probabilities, labels, np.ones((1, len(labels)))))
+    drawn = figures(sums(probabilities, labels, _occupied(weights)))
+    return {name: _estimate(value[0], drawn[name], confidence) for name, value in whole.items()}
+
+
+def class_estimates(
+    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, confidence: float
+) -> dict[int, Estimate]:
+    """The recall of every class present."""
+    whole = recalls(sums(probabilities, labels, np.ones((1, len(labels)))))[0]
+    drawn = recalls(sums(probabilities, labels, _occupied(weights)))
+    present = np.flatnonzero(~np.isnan(whole))
+    return {int(label): _estimate(whole[label], drawn[:, label], confidence) for label in present}
+
+
+def _occupied(weights: np.ndarray) -> np.ndarray:
+    """Without the resamples of a small slice that hold none of its faces."""
+    return weights[weights.sum(axis=1) > 0]
+
+
+def _estimate(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
+    outside = (1 - confidence) / 2
+    low, high = np.nanquantile(drawn, [outside, 1 - outside])
+    return Estimate(float(value), float(low), float(high))
