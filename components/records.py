@@ -25,6 +25,15 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Reject:
+    """A face that a source holds but cannot give."""
+
+    name: str  # where the source keeps it; what cannot be printed is escaped
+    split: str  # "train", "valid" or "test"
+    reason: str  # one line
+
+
+@dataclass(frozen=True)
 class Report:
     """One step of long work: where it stands and what was measured."""
 

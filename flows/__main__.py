@@ -114,21 +114,76 @@ def data_add() -> None:
     """Bring raw data in: it comes under DVC, and the experiments it can serve become live."""
 
 
+PATH = click.argument("path", type=click.Path(exists=True, path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print what became live as JSON.")
+
+
 @data_add.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print what became live as JSON.")
+@PATH
+@JSON
 def ferplus(path: Path, as_json: bool) -> None:
-    """The official FER+ folders (FER2013Train, FER2013Valid, FER2013Test), or a zip of them."""
+    """The official FER+ folders (FER2013Train, FER2013Valid, FER2013Test), or fer2013.csv and fer2013new.csv.
+
+    PATH is a folder that holds them, or a zip.
+    """
+    _add_official("ferplus", path, as_json)
+
+
+@data_add.command()
+@PATH
+@JSON
+def rafdb(path: Path, as_json: bool) -> None:
+    """RAF-DB: a folder or a zip with Image/aligned and list_patition_label.txt."""
+    _add_official("rafdb", path, as_json)
+
+
+@data_add.command()
+@PATH
+@JSON
+def kdef(path: Path, as_json: bool) -> None:
+    """KDEF: a folder or a zip of images with their official names, such as AF01ANS.JPG."""
+    _add_official("kdef", path, as_json)
+
+
+@data_add.command()
+@click.argument("experiment")
+@PATH
+@JSON
+def folder(experiment: str, path: Path, as_json: bool) -> None:
+    """A folder or a zip of images, laid out as params/EXPERIMENT.yaml says (source: folder)."""
+    _add_own("folder", experiment, path, as_json)
+
+
+@data_add.command()
+@click.argument("experiment")
+@PATH
+@JSON
+def parquet(experiment: str, path: Path, as_json: bool) -> None:
+    """A folder of Parquet shards, with columns as params/EXPERIMENT.yaml says (source: parquet)."""
+    _add_own("parquet", experiment, path, as_json)
+
+
+def _add_official(source: str, path: Path, as_json: bool) -> None:
     from flows import intake
 
-    added = intake.add_ferplus(path.resolve())
+    _tell(intake.add_official(source, path.resolve()), f"data/{source}.zip", as_json)
+
+
+def _add_own(source: str, experiment: str, path: Path, as_json: bool) -> None:
+    from flows import intake
+
+    place = f"data/{experiment}" if source == "parquet" else f"data/{experiment}.zip"
+    _tell(intake.add_own(source, experiment, path.resolve()), place, as_json)
+
+
+def _tell(added: dict[str, list[str]], place: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(added))
         return
-    click.echo(f"data/ferplus.zip is under DVC; live: {', '.join(added['live']) or 'nothing'}")
+    click.echo(f"{place} is under DVC; live: {', '.join(added['live']) or 'nothing'}")
     if added["waiting"]:
         click.echo(f"not live, a folder is missing: {', '.join(added['waiting'])}")
-    click.echo("\nnext\n  git add params/live.yaml data/ferplus.zip.dvc && git commit -m 'FER+ faces'")
+    click.echo(f"\nnext\n  git add params/live.yaml {place}.dvc && git commit -m 'Data of {Path(place).stem}'")
     for name in added["live"]:
         click.echo(f"  lldif run {name}")
 

@@ -1,9 +1,11 @@
 """The face table: Parquet, one row per face, written as a stream and always the same bytes for the same faces.
 
 Columns: id (sha256 of shape and pixels), image (PNG bytes), label, votes, split, subject, source, name, attributes.
-The classes and the image shape stand in the schema's metadata, under one key.
+The classes and the image shape stand in the schema's metadata, under one key. Beside it, rejects.parquet has a row
+(name, split, reason, source) for each face that a source could not give, in the order met.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -15,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.atomic import replacing
+from components.atomic import replacing, replacing_all
 from components.data.images import decode, encode
-from components.records import DataError, Face
+from components.records import DataError, Face, Reject
 
 SPLITS = ("test", "valid", "train")
 ROW_GROUP = 2048
@@ -37,6 +39,8 @@ SCHEMA = pa.schema(
         ("attributes", pa.string()),
     ]
 )
+REJECTS = "rejects.parquet"
+REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("name", "split", "reason", "source")])
 
 
 @dataclass(frozen=True)
@@ -54,46 +58,105 @@ def face_id(pixels: np.ndarray) -> str:
 
 
 def write(
-    path: Path, faces: Iterable[Face], classes: tuple[str, ...], source: str, train_limit: int | None = None
+    path: Path,
+    faces: Iterable[Face | Reject],
+    classes: tuple[str, ...],
+    source: str,
+    train_limit: int | None = None,
+    max_reject_share: float = 0.0,
 ) -> Iterator[dict[str, int]]:
     """Stream `faces`, ordered test, valid, train, into `path`, yielding now and then how many each split has.
 
-    The last counts, yielded when the table stands, also say how many faces left.
+    The last counts, yielded when the table stands, also say how many faces left. Rejects become the rows of
+    rejects.parquet beside `path`; the two files appear together or not at all.
 
     A face whose pixels occur in an earlier split leaves the later one, so nothing that is tested was trained on.
     With `train_limit`, reading ends when so many faces of train are kept.
 
-    Raises DataError where faces differ in shape or a split is empty.
+    Raises DataError where faces differ in shape, a split is empty, train lacks a class, or rejects exceed their share.
     """
-    seen: dict[bytes, int] = {}
-    counts = dict.fromkeys([*SPLITS, "left_as_duplicates"], 0)
-    shape: tuple[int, ...] | None = None
-    rows: list[dict[str, object]] = []
-    with replacing(path) as temporary:
-        writer: pq.ParquetWriter | None = None
-        for face in faces:
-            if shape is None:
-                shape = face.pixels.shape
-                writer = _writer(temporary, classes, shape)
-            if face.pixels.shape != shape:
-                raise DataError(f"{source}: {face.name}: image shape {face.pixels.shape}, the others have {shape}")
-            row = _row(face, source)
-            if seen.setdefault(bytes.fromhex(str(row["id"])), SPLITS.index(face.split)) != SPLITS.index(face.split):
-                counts["left_as_duplicates"] += 1
-                continue
-            counts[face.split] += 1
-            rows.append(row)
-            if len(rows) == ROW_GROUP:
-                _flush(writer, rows)
-                yield dict(counts)
-            if counts["train"] == train_limit:
-                break
-        empty = [split for split in SPLITS if not counts[split]]
-        if empty or writer is None:
-            raise DataError(f"{source}: no face in split {', '.join(empty)}: every split needs at least one")
-        _flush(writer, rows)
-        writer.close()
-    yield dict(counts)
+    with replacing_all(path, path.with_name(REJECTS)) as (temporary, temporary_rejects):
+        draft = _Draft(temporary, classes, source)
+        with (
+            contextlib.closing(draft),
+            pq.ParquetWriter(temporary_rejects, REJECT_SCHEMA, compression="zstd", write_page_checksum=True) as rejects,
+        ):
+            refused: list[dict[str, object]] = []
+            first: Reject | None = None
+            for face in faces:
+                if isinstance(face, Reject):
+                    first = first or face
+                    refused.append({"name": face.name, "split": face.split, "reason": face.reason, "source": source})
+                    draft.counts["rejects"] += 1
+                    _flush(rejects, refused, ROW_GROUP)
+                    continue
+                if draft.add(face):
+                    yield dict(draft.counts)
+                if draft.counts["train"] == train_limit:
+                    break
+            _check_rejects(source, draft.counts, first, max_reject_share)
+            draft.finish()
+            _flush(rejects, refused)
+    yield dict(draft.counts)
+
+
+class _Draft:
+    """A face table while it is written."""
+
+    def __init__(self, path: Path, classes: tuple[str, ...], source: str) -> None:
+        self.path, self.classes, self.source = path, classes, source
+        self.counts = dict.fromkeys([*SPLITS, "left_as_duplicates", "rejects"], 0)
+        self.shape: tuple[int, ...] | None = None
+        self.writer: pq.ParquetWriter | None = None
+        self.rows: list[dict[str, object]] = []
+        # only what a later split must not repeat: train, the largest, is not remembered
+        self.kept: dict[str, set[bytes]] = {split: set() for split in SPLITS[:-1]}
+        self.trained: set[int] = set()
+
+    def add(self, face: Face) -> bool:
+        """True where rows have gone to the file. Raises DataError where the face has another shape than the first."""
+        if self.writer is None:
+            self.shape = face.pixels.shape
+            self.writer = _writer(self.path, self.classes, face.pixels.shape)
+        if face.pixels.shape != self.shape:
+            raise DataError(
+                f"{self.source}: {face.name}: image shape {face.pixels.shape}, the others have {self.shape}"
+            )
+        row = _row(face, self.source)
+        identity = bytes.fromhex(str(row["id"]))
+        if any(identity in self.kept[split] for split in SPLITS[: SPLITS.index(face.split)]):
+            self.counts["left_as_duplicates"] += 1
+            return False
+        if face.split in self.kept:
+            self.kept[face.split].add(identity)
+        else:
+            self.trained.add(face.label)
+        self.counts[face.split] += 1
+        self.rows.append(row)
+        return _flush(self.writer, self.rows, ROW_GROUP)
+
+    def finish(self) -> None:
+        """Raises DataError where a split, or a class of train, has no face."""
+        empty = [split for split in SPLITS if not self.counts[split]]
+        if empty or self.writer is None:
+            raise DataError(f"{self.source}: no face in split {', '.join(empty)}: every split needs at least one")
+        missing = [name for label, name in enumerate(self.classes) if label not in self.trained]
+        if missing:
+            raise DataError(f"{self.source}: no face of {', '.join(missing)} in train: every class needs at least one")
+        _flush(self.writer, self.rows)
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def _check_rejects(source: str, counts: dict[str, int], first: Reject | None, allowed: float) -> None:
+    total = sum(counts.values())
+    if first is not None and counts["rejects"] > allowed * total:
+        share = f"{counts['rejects']} of {total} rejected, {counts['rejects'] / total:.2%}"
+        raise DataError(
+            f"{source}: {share}: allowed is max_reject_share {allowed:.2%}; the first: {first.name}: {first.reason}"
+        )
 
 
 def _writer(path: Path, classes: tuple[str, ...], shape: tuple[int, ...]) -> pq.ParquetWriter:
@@ -124,11 +187,13 @@ def _row(face: Face, source: str) -> dict[str, object]:
     }
 
 
-def _flush(writer: pq.ParquetWriter | None, rows: list[dict[str, object]]) -> None:
-    assert writer is not None
-    if rows:
-        writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema), row_group_size=ROW_GROUP)
-        rows.clear()
+def _flush(writer: pq.ParquetWriter, rows: list[dict[str, object]], least: int = 1) -> bool:
+    """Write the rows where there are at least so many."""
+    if len(rows) < least:
+        return False
+    writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema), row_group_size=ROW_GROUP)
+    rows.clear()
+    return True
 
 
 def open_table(path: Path) -> pq.ParquetFile:
@@ -159,6 +224,17 @@ def batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, lis
             yield {name: rows[name].to_pylist() for name in columns}
     except DAMAGE as error:
         raise DataError(f"face table damaged in row group {group} ({_first_line(error)}); make it again") from None
+
+
+def class_counts(path: Path) -> dict[str, dict[str, int]]:
+    """{split: {class: faces}}, zeros included. Raises DataError where the table cannot be read."""
+    table = open_table(path)
+    classes = notes(table)["classes"]
+    counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
+    for batch in batches(table, ["label", "split"]):
+        for label, split in zip(batch["label"], batch["split"], strict=True):
+            counts[split][classes[label]] += 1
+    return counts
 
 
 def read_split(path: Path, split: str) -> Faces:

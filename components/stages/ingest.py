@@ -15,14 +15,14 @@ class Params(Config):
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
-    """raw -> faces.parquet, and how many faces each split got in faces.json."""
+    """raw -> faces.parquet, rejects.parquet, and in faces.json how many faces each split and each class got."""
     config = params.ingest
     total = sources.expected_faces(config, raw)
     faces = sources.read(config, raw)
+    classes, limit, rejects = sources.classes(config), sources.train_limit(config), sources.max_reject_share(config)
     counts: dict[str, int] = {}
-    for counts in table.write(
-        folder / "faces.parquet", faces, sources.classes(config), config.source, sources.train_limit(config)
-    ):
+    for counts in table.write(folder / "faces.parquet", faces, classes, config.source, limit, rejects):
         yield Report("ingest", min(sum(counts.values()), total - 1), total, counts)
     yield Report("ingest", total, total, counts)
-    atomic.write_text(folder / "faces.json", json.dumps(counts, indent=2, sort_keys=True) + "\n")
+    by_class = {"classes": table.class_counts(folder / "faces.parquet")}
+    atomic.write_text(folder / "faces.json", json.dumps(counts | by_class, indent=2, sort_keys=True) + "\n")
