@@ -50,6 +50,7 @@ class Faces:
     ids: list[str]  # N
     images: np.ndarray  # (N, H, W, C) uint8, C = 1 or 3
     labels: np.ndarray  # (N,) int64
+    votes: np.ndarray  # (N, K) float32, rows sum to 1: what training aims at
     classes: tuple[str, ...]
 
 
@@ -243,18 +244,18 @@ def read_split(path: Path, split: str) -> Faces:
     ids: list[str] = []
     images: list[np.ndarray] = []
     labels: list[int] = []
-    for batch in batches(table, ["id", "image", "label", "split"]):
-        for identity, image, label, where in zip(
-            batch["id"], batch["image"], batch["label"], batch["split"], strict=True
-        ):
+    votes: list[list[float]] = []
+    for batch in batches(table, ["id", "image", "label", "votes", "split"]):
+        for row, where in enumerate(batch["split"]):
             if where == split:
-                ids.append(str(identity))
-                images.append(decode(image))
-                labels.append(int(label))
+                ids.append(str(batch["id"][row]))
+                images.append(decode(batch["image"][row]))
+                labels.append(int(batch["label"][row]))
+                votes.append(batch["votes"][row])
     if not images:
         raise DataError(f"{path}: no face in split {split}; make it again")
     classes = tuple(notes(table)["classes"])
-    return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), classes)
+    return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), np.array(votes, dtype=np.float32), classes)
 
 
 def read_known(path: Path, split: str) -> tuple[list[str], list[dict[str, str]]]:

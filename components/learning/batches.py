@@ -38,6 +38,7 @@ class Batches(Config):
 class Batch:
     images: Tensor  # (B, C, H, W) uint8, dark
     labels: Tensor  # (B,)
+    votes: Tensor  # (B, K), rows sum to 1: one class each, or what people said
     keys: Tensor  # (B,) int64, for whatever else is random about these faces
 
 
@@ -45,7 +46,7 @@ def epoch_batches(
     faces: Faces, config: Batches, camera: Camera, seed: int, epoch: int, device: torch.device
 ) -> Iterator[Batch]:
     """Every face once, in the epoch's order; a last batch below half the size is left out."""
-    images, labels = torch.from_numpy(faces.images), torch.from_numpy(faces.labels)
+    images, labels, votes = (torch.from_numpy(column) for column in (faces.images, faces.labels, faces.votes))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_word(f"{seed}|{epoch}")))
     for chosen in order.split(config.size):
         if len(chosen) * 2 < min(config.size, len(labels)):
@@ -54,7 +55,7 @@ def epoch_batches(
         keys = keys_of(ids, [0.0] * len(ids), epoch).to(device)
         clean = images[chosen].to(device).permute(0, 3, 1, 2)
         dark = photograph(augment(clean, keys, config), keys, exposures(keys, config), camera)
-        yield Batch(dark, labels[chosen].to(device), keys)
+        yield Batch(dark, labels[chosen].to(device), votes[chosen].to(device), keys)
 
 
 def batch_count(faces: int, config: Batches) -> int:

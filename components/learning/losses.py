@@ -1,4 +1,4 @@
-"""What each stage minimises. Each loss takes a batch and returns its terms, the first of which is the total."""
+"""What each stage minimises: a loss takes a batch and returns the total and the logits. All aim at the votes."""
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +27,8 @@ class StageTwoLoss(Config):
 def stage_one(network: StageOne, batch: Batch, config: StageOneLoss) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the recogniser, and of Z against the labels' prompts. Returns total and logits."""
     logits, z = network(batch.images, batch.labels)
-    contrastive = F.cross_entropy(network.prior.similarity(z), batch.labels)
-    return F.cross_entropy(logits, batch.labels) + config.contrastive_weight * contrastive, logits
+    contrastive = F.cross_entropy(network.prior.similarity(z), batch.votes)
+    return F.cross_entropy(logits, batch.votes) + config.contrastive_weight * contrastive, logits
 
 
 def stage_two(network: LLDif, batch: Batch, config: StageTwoLoss) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ def stage_two(network: LLDif, batch: Batch, config: StageTwoLoss) -> tuple[Tenso
     start = chain_start(z, batch.keys, network.denoiser.plan.abar[-1], config.pure_noise_share)
     inferred = network.infer_prior(batch.images, start)
     logits = network.llformer(batch.images, inferred)
-    loss = F.cross_entropy(logits, batch.labels) + config.kl_weight * prior_divergence(z, inferred)
+    loss = F.cross_entropy(logits, batch.votes) + config.kl_weight * prior_divergence(z, inferred)
     return loss + config.l1_weight * F.l1_loss(inferred, z), logits
 
 
@@ -56,4 +56,4 @@ def chain_start(z: Tensor, keys: Tensor, abar: float, pure_noise_share: float) -
 
 def plain(network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     logits = network(batch.images)
-    return F.cross_entropy(logits, batch.labels), logits
+    return F.cross_entropy(logits, batch.votes), logits

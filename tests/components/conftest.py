@@ -96,7 +96,8 @@ def drawn_faces() -> Callable[[str, int], Faces]:
     def draw(split: str, count: int) -> Faces:
         faces = list(render_faces(1, split, count))
         ids = [face_id(face.pixels) for face in faces]
-        return Faces(ids, np.stack([f.pixels for f in faces]), np.array([f.label for f in faces]), EMOTIONS)
+        labels = np.array([f.label for f in faces])
+        return Faces(ids, np.stack([f.pixels for f in faces]), labels, np.eye(7, dtype=np.float32)[labels], EMOTIONS)
 
     return draw
 

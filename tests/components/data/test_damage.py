@@ -17,6 +17,9 @@ CLASSES = ("calm", "glad", "cross")
 DRAWS = [random.Random(SEED + number).random() for number in range(40)]
 
 
+VOTES = np.eye(len(CLASSES), dtype=np.float32)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, noise_faces, three_splits) -> Path:
     path = tmp_path_factory.mktemp("whole") / "t.parquet"
@@ -29,7 +32,8 @@ def whole_dark(tmp_path_factory, noise_faces) -> Path:
     path = tmp_path_factory.mktemp("dark") / "d.parquet"
     faces = noise_faces("valid", 6)
     images = np.stack([face.pixels for face in faces])
-    rows = Faces([table.face_id(i) for i in images], images, np.array([face.label for face in faces]), CLASSES)
+    labels = np.array([face.label for face in faces])
+    rows = Faces([table.face_id(i) for i in images], images, labels, VOTES[labels], CLASSES)
     table.write_dark(path, [(rows, 1.0, images), (rows, 0.2, images // 5)], CLASSES)
     return path
 
@@ -122,7 +126,7 @@ def test_the_same_dark_faces_give_the_same_bytes(tmp_path, whole_dark):
     parts = []
     for rung in (1.0, 0.2):
         at = dark.at(rung)
-        parts.append((Faces(at.ids, at.images, at.labels, at.classes), rung, at.images))
+        parts.append((Faces(at.ids, at.images, at.labels, VOTES[at.labels], at.classes), rung, at.images))
     table.write_dark(tmp_path / "d", parts, CLASSES)
     assert (tmp_path / "d").read_bytes() == whole_dark.read_bytes()
 
@@ -143,7 +147,7 @@ def test_damage_among_dark_rows_is_noticed(tmp_path, whole_dark, draw):
 def test_a_failure_while_dark_faces_are_made_leaves_no_file(tmp_path):
     def parts():
         yield (
-            Faces(["a"], np.zeros((1, 4, 4, 3), np.uint8), np.array([0]), CLASSES),
+            Faces(["a"], np.zeros((1, 4, 4, 3), np.uint8), np.array([0]), VOTES[:1], CLASSES),
             1.0,
             np.zeros((1, 4, 4, 3), np.uint8),
         )

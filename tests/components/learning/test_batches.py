@@ -25,7 +25,8 @@ def config(**changes) -> Batches:
 def faces(count: int, size: int = 8, seed: int = 1) -> Faces:
     """Each face's label is its number, so that it is known again in a batch."""
     images = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    return Faces([f"face-{number}" for number in range(count)], images, np.arange(count), ("a", "b"))
+    votes = np.random.default_rng(seed).dirichlet([1, 1], count).astype(np.float32)
+    return Faces([f"face-{number}" for number in range(count)], images, np.arange(count), votes, ("a", "b"))
 
 
 def batches(camera, rows: Faces, how: Batches, seed: int = 1, epoch: int = 0):
@@ -46,6 +47,12 @@ def test_every_face_of_an_epoch_appears_once_but_for_a_small_rest(camera, count,
     left = count - len(labels)
     assert left * 2 < size
     assert all(len(batch.labels) == len(batch.images) == len(batch.keys) for batch in drawn)
+
+
+def test_votes_stay_with_their_face(camera):
+    rows = faces(24)
+    for batch in batches(camera, rows, config()):
+        assert torch.equal(batch.votes, torch.from_numpy(rows.votes)[batch.labels])
 
 
 def test_epochs_have_different_orders_and_different_darkness(camera):
@@ -73,7 +80,7 @@ def test_a_batch_depends_on_seed_and_epoch_and_not_on_what_was_drawn_before(came
 
 def test_a_faces_picture_does_not_depend_on_the_faces_beside_it(camera):
     rows = faces(24)
-    some = Faces(rows.ids[:10], rows.images[:10], rows.labels[:10], rows.classes)
+    some = Faces(rows.ids[:10], rows.images[:10], rows.labels[:10], rows.votes[:10], rows.classes)
     of_all = {
         int(n): image for b in batches(camera, rows, config()) for n, image in zip(b.labels, b.images, strict=True)
     }

@@ -17,7 +17,8 @@ FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 3))
 
 def batch(count: int = 6) -> Batch:
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
-    return Batch(images, torch.arange(count) % 3, keys_of([str(n) for n in range(count)], [0.0] * count, 0))
+    labels = torch.arange(count) % 3
+    return Batch(images, labels, torch.eye(3)[labels], keys_of([str(n) for n in range(count)], [0.0] * count, 0))
 
 
 def normed(*shape: int, seed: int) -> torch.Tensor:
@@ -90,6 +91,18 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model):
 
 def test_the_plain_loss_is_the_cross_entropy():
     sample, network = batch(), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 3))
-    as_floats = Batch(sample.images.float() / 255, sample.labels, sample.keys)
+    as_floats = Batch(sample.images.float() / 255, sample.labels, sample.votes, sample.keys)
     total, logits = losses.plain(network, as_floats)
-    assert total == F.cross_entropy(logits, sample.labels)
+    assert total.item() == pytest.approx(F.cross_entropy(logits, sample.labels).item(), rel=1e-6)
+
+
+def test_soft_votes_draw_the_answer_toward_what_people_said():
+    """The best answer to divided votes is the division itself: there, and not at the top vote, the gradient is nothing."""
+    sample = batch(4)
+    votes = torch.tensor([[0.6, 0.3, 0.1]]).expand(4, 3)
+    divided = Batch(sample.images, sample.labels, votes, sample.keys)
+    for answer, still in ((votes[0], True), (torch.tensor([0.98, 0.01, 0.01]), False)):
+        logits = answer.log().clone().requires_grad_(True)
+        total, _ = losses.plain(lambda images, logits=logits: logits.expand(len(images), 3), divided)
+        total.backward()
+        assert (logits.grad.abs().max() < 1e-6) == still

@@ -27,7 +27,8 @@ def rows() -> Faces:
     images, labels = generator.integers(0, 120, (60, 32, 32, 3), dtype=np.uint8), np.arange(60) % 3
     for image, label in zip(images, labels, strict=True):
         image[:, 10 * label : 10 * label + 10] += 100
-    return Faces([f"face-{number}" for number in range(60)], images, labels, FACES.classes)
+    votes = np.eye(len(FACES.classes), dtype=np.float32)[labels]
+    return Faces([f"face-{number}" for number in range(60)], images, labels, votes, FACES.classes)
 
 
 class Run:

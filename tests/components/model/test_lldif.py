@@ -30,7 +30,7 @@ def images(count: int, shape=(64, 64, 3)) -> torch.Tensor:
 
 
 def batch(count: int = 6) -> Batch:
-    return Batch(images(count), torch.arange(count) % 3, torch.arange(count))
+    return Batch(images(count), torch.arange(count) % 3, torch.eye(3)[torch.arange(count) % 3], torch.arange(count))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
