@@ -18,7 +18,7 @@ from components.lowlight.noise import keys_of
 from components.records import DataError, file_sha256
 
 OUTPUTS = {
-    "ingest": {"faces.parquet", "faces.json"},
+    "ingest": {"faces.parquet", "rejects.parquet", "faces.json"},
     "darken": {"dark_valid.parquet", "dark_test.parquet"},
     "train_prior": {"prior.safetensors", "prior_history.json"},
     "train_diffusion": {"lldif.safetensors", "lldif_history.json"},
