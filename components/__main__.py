@@ -28,6 +28,9 @@ def main() -> int:
     except (ConfigError, DataError, DivergedError) as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or given.folder}: {error.strerror or error}\n")
+        return 1
     return 0
 
 

@@ -131,7 +131,7 @@ def _rows(config: FerPlus, there: FerPlusTree, folder: str, split: str) -> Itera
     for number, line in enumerate(there.tree.lines(there.labels(folder)), 1):
         if not line:
             continue
-        name, votes = _parsed(line)
+        name, votes = parse_row(line)
         shown = f"{folder}/{name}" if votes else f"{folder}/label.csv line {number}"
         carved = config.splits == "development" and split != "test"
         if carved and (fraction("valid", name) < config.valid_share) != (split == "valid"):
@@ -147,7 +147,7 @@ def _rows(config: FerPlus, there: FerPlusTree, folder: str, split: str) -> Itera
         named.add(name)
 
 
-def _parsed(line: str) -> tuple[str, list[int]]:
+def parse_row(line: str) -> tuple[str, list[int]]:
     """File name and ten votes of a label row; no votes where the row is malformed."""
     try:
         name, _, *cells = next(csv.reader([line]))

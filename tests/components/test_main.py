@@ -47,10 +47,14 @@ def test_stages_print_reports_as_json_lines_and_make_their_tables(tmp_path, repo
             assert (report["stage"], report["total"]) == (stage, total)
         assert reports[-1]["step"] == total
     assert sorted(path.name for path in folder.iterdir()) == [
-        "dark_test.parquet", "dark_valid.parquet", "faces.json", "faces.parquet"
+        "dark_test.parquet", "dark_valid.parquet", "faces.json", "faces.parquet", "rejects.parquet"
     ]  # fmt: skip
     counts = json.loads((folder / "faces.json").read_text())
-    assert counts == {"train": 21, "valid": 14, "test": 7, "left_as_duplicates": 0}
+    by_class = counts.pop("classes")
+    assert counts == {"train": 21, "valid": 14, "test": 7, "left_as_duplicates": 0, "rejects": 0}
+    assert {split: set(inside.values()) for split, inside in by_class.items()} == {
+        "train": {3}, "valid": {2}, "test": {1}
+    }  # fmt: skip
     assert len(table.read_split(folder / "faces.parquet", "train").ids) == 21
     dark = table.read_dark(folder / "dark_valid.parquet")
     assert dark.exposures.tolist() == [1.0] * 14 + [0.05] * 14

@@ -1,12 +1,14 @@
 """Importers: the embedded faces and the FER+ folders as streams of faces, ordered test, valid, train."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from components.data import ferplus as official
 from components.data import sources, table
 from components.data.faces import EMOTIONS, render_faces
 
@@ -14,8 +16,17 @@ HAPPY, SAD, SPLIT_VOTE = (0, 10) + (0,) * 8, (0, 0, 0, 8, 2) + (0,) * 5, (5, 5) 
 UNKNOWN, NO_FACE = (0,) * 8 + (10, 0), (0,) * 8 + (1, 9)
 
 
-def ferplus(splits: str = "development", valid_share: float = 0.3, train_limit: int = 0) -> sources.FerPlus:
-    return sources.FerPlus(source="ferplus", splits=splits, valid_share=valid_share, train_limit=train_limit)
+def ferplus(splits: str = "development", valid_share: float = 0.3, train_limit: int = 0) -> official.FerPlus:
+    return official.FerPlus(
+        source="ferplus",
+        size=48,
+        colour="grey",
+        max_reject_share=0.0,
+        splits=splits,
+        labels="majority",
+        valid_share=valid_share,
+        train_limit=train_limit,
+    )
 
 
 def many(prefix: str, count: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -80,9 +91,9 @@ def test_ties_unknown_and_not_a_face_are_dropped(tree):
 def test_labels_votes_and_pixels_are_those_of_the_row(tree):
     faces = {face.name: face for face in sources.read(ferplus("official"), tree)}
     glad, sad = faces["FER2013Train/a0000.png"], faces["FER2013Train/a0001.png"]
-    assert sources.FERPLUS_CLASSES[glad.label] == "happiness"
-    assert sources.FERPLUS_CLASSES[sad.label] == "sadness"
-    assert sad.votes == (0, 0, 0, 0.8, 0.2, 0, 0, 0)
+    assert official.CLASSES[glad.label] == "happiness"
+    assert official.CLASSES[sad.label] == "sadness"
+    assert sad.votes == (0, 0, 0, 1, 0, 0, 0, 0)
     assert (sad.pixels.shape, sad.pixels.dtype) == ((48, 48, 1), np.uint8)
 
 
@@ -122,7 +133,8 @@ def test_a_limited_train_is_exact_after_duplicates_left_and_always_the_same(tmp_
     for name in ("one", "two"):
         faces = sources.read(config, copies)
         path, limit = tmp_path / name, sources.train_limit(config)
-        counts = list(table.write(path, faces, sources.classes(config), "ferplus", limit))[-1]
+        relabelled = (replace(face, label=int(face.label == official.CLASSES.index("sadness"))) for face in faces)
+        counts = list(table.write(path, relabelled, ("happiness", "sadness"), "ferplus", limit))[-1]
         assert counts["train"] == 15
         assert counts["left_as_duplicates"] > 0
         ids.append(table.read_split(path, "train").ids)
@@ -147,7 +159,7 @@ def test_no_limit_is_said_by_zero():
 @pytest.mark.parametrize("splits", ["official", "development"])
 def test_the_folders_needed_are_those_read(tree, splits):
     read = {name.split("/")[0] for inside in names(ferplus(splits), tree).values() for name in inside}
-    assert sources.folders_needed(ferplus(splits)) == read
+    assert official.folders_needed(ferplus(splits)) == read
 
 
 def test_the_kind_of_source_is_told_by_its_name():
@@ -157,13 +169,16 @@ def test_the_kind_of_source_is_told_by_its_name():
 
 def test_the_real_zip_holds_the_majority_faces_that_are_known(real_faces):
     """Labels only: decoding all of them would take a quarter of a minute."""
-    tree = sources.FerPlusTree.open(real_faces)
-    labels = {f: Counter(votes.index(max(votes)) for _, votes in tree.majority(f)) for f in tree.folders}
+    there = official.open_folders(real_faces)
+    labels: dict[str, Counter[int]] = {}
+    for folder in there.folders:
+        rows = [official.parse_row(line)[1] for line in there.tree.lines(there.labels(folder))]
+        labels[folder] = Counter(counts.index(1) for counts in map(official.majority, rows) if counts)
     assert {folder: sum(counts.values()) for folder, counts in labels.items()} == {
         "FER2013Train": 21823,
         "FER2013Valid": 2866,
     }
-    commonest = [sources.FERPLUS_CLASSES[label] for label, _ in labels["FER2013Train"].most_common(2)]
+    commonest = [official.CLASSES[label] for label, _ in labels["FER2013Train"].most_common(2)]
     assert commonest == ["neutral", "happiness"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from components.data import table
 from components.data.images import encode
-from components.records import DataError
+from components.records import DataError, Reject
 
 CLASSES = ("calm", "glad", "cross")
 
@@ -17,7 +17,7 @@ CLASSES = ("calm", "glad", "cross")
 def test_faces_come_back_as_they_were_written(tmp_path, noise_faces, three_splits):
     faces = three_splits(noise_faces)
     counts = list(table.write(tmp_path / "t.parquet", faces, CLASSES, "here"))[-1]
-    assert counts == {"test": 5, "valid": 4, "train": 9, "left_as_duplicates": 0}
+    assert counts == {"test": 5, "valid": 4, "train": 9, "left_as_duplicates": 0, "rejects": 0}
     for split in table.SPLITS:
         given = [face for face in faces if face.split == split]
         back = table.read_split(tmp_path / "t.parquet", split)
@@ -82,7 +82,7 @@ def test_a_face_that_is_tested_leaves_valid_and_train(tmp_path, noise_faces, thr
     valid.append(replace(test[0], split="valid"))
     train += [replace(test[1], split="train"), replace(valid[0], split="train"), replace(valid[3], split="train")]
     counts = list(table.write(tmp_path / "t", [*test, *valid, *train], CLASSES, "here"))[-1]
-    assert counts == {"test": 3, "valid": 3, "train": 3, "left_as_duplicates": 4}
+    assert counts == {"test": 3, "valid": 3, "train": 3, "left_as_duplicates": 4, "rejects": 0}
     ids = [set(table.read_split(tmp_path / "t", split).ids) for split in table.SPLITS]
     assert not ids[0] & ids[1]
     assert not ids[0] & ids[2]
@@ -99,7 +99,7 @@ def test_with_a_limit_train_ends_there_after_duplicates_left(tmp_path, noise_fac
     test, valid, train = (noise_faces(split, 4) for split in table.SPLITS)
     train = [replace(test[0], split="train"), *train]
     counts = list(table.write(tmp_path / "t", [*test, *valid, *train], CLASSES, "here", train_limit=3))[-1]
-    assert counts == {"test": 4, "valid": 4, "train": 3, "left_as_duplicates": 1}
+    assert counts == {"test": 4, "valid": 4, "train": 3, "left_as_duplicates": 1, "rejects": 0}
     ids = table.read_split(tmp_path / "t", "train").ids
     assert ids == [table.face_id(face.pixels) for face in train[1:4]]
 
@@ -147,6 +147,72 @@ def test_counts_once_yielded_do_not_change(tmp_path, noise_faces, three_splits, 
         sum(counts.values()) for counts in list(table.write(tmp_path / "t", three_splits(noise_faces), CLASSES, "x"))
     ]
     assert totals == [4, 8, 12, 16, 18]
+
+
+def with_rejects(faces, count):
+    """Faces with rejects before, between and after them."""
+    rejects = [Reject(f"bad-{number}", "train", f"reason {number}") for number in range(count)]
+    return [*rejects[:1], *faces[:7], *rejects[1:-1], *faces[7:], *rejects[-1:]]
+
+
+def test_rejects_are_rows_in_the_order_met(tmp_path, noise_faces, three_splits):
+    faces = with_rejects(three_splits(noise_faces), 4)
+    counts = list(table.write(tmp_path / "t", faces, CLASSES, "here", max_reject_share=0.2))[-1]
+    assert counts == {"test": 5, "valid": 4, "train": 9, "left_as_duplicates": 0, "rejects": 4}
+    rows = pq.read_table(tmp_path / "rejects.parquet")
+    assert rows.column_names == ["name", "split", "reason", "source"]
+    assert rows.to_pylist() == [
+        {"name": f"bad-{n}", "split": "train", "reason": f"reason {n}", "source": "here"} for n in range(4)
+    ]
+
+
+def test_no_reject_is_an_empty_table(tmp_path, noise_faces, three_splits):
+    list(table.write(tmp_path / "t", three_splits(noise_faces), CLASSES, "here"))
+    assert pq.read_table(tmp_path / "rejects.parquet").num_rows == 0
+
+
+def test_the_same_rejects_give_the_same_bytes_however_many_row_groups(tmp_path, noise_faces, three_splits, monkeypatch):
+    monkeypatch.setattr(table, "ROW_GROUP", 2)
+    faces = with_rejects(three_splits(noise_faces), 5)
+    for name in ("a", "b"):
+        list(table.write(tmp_path / name / "t", faces, CLASSES, "here", max_reject_share=0.5))
+    assert (tmp_path / "a/rejects.parquet").read_bytes() == (tmp_path / "b/rejects.parquet").read_bytes()
+    assert pq.read_table(tmp_path / "a/rejects.parquet").num_rows == 5
+
+
+def test_beyond_their_share_rejects_fail_the_whole_and_leave_the_old_tables(tmp_path, noise_faces, three_splits):
+    """2 of 20 are rejects: a tenth is allowed exactly, and no less."""
+    faces = with_rejects(three_splits(noise_faces), 2)
+    list(table.write(tmp_path / "t", faces, CLASSES, "here", max_reject_share=0.1))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(DataError) as caught:
+        list(table.write(tmp_path / "t", faces, CLASSES, "here", max_reject_share=0.099))
+    assert str(caught.value) == (
+        "here: 2 of 20 rejected, 10.00%: allowed is max_reject_share 9.90%; the first: bad-0: reason 0"
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_nothing_but_rejects_is_told_by_their_reason(tmp_path):
+    with pytest.raises(DataError, match=r"^here: 1 of 1 rejected, 100.00%: [^\n]*; the first: a: no good$"):
+        list(table.write(tmp_path / "t", [Reject("a", "test", "no good")], CLASSES, "here", max_reject_share=0.5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_without_a_face_in_train_is_refused_and_leaves_no_file(tmp_path, noise_faces, three_splits):
+    faces = [face for face in three_splits(noise_faces) if face.split != "train" or face.label != 1]
+    with pytest.raises(DataError, match=r"^here: no face of glad in train: [^\n]*$"):
+        list(table.write(tmp_path / "t", faces, CLASSES, "here"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faces_are_counted_by_split_and_class(tmp_path, noise_faces, three_splits):
+    list(table.write(tmp_path / "t", three_splits(noise_faces), CLASSES, "here"))
+    assert table.class_counts(tmp_path / "t") == {
+        "test": {"calm": 2, "glad": 2, "cross": 1},
+        "valid": {"calm": 2, "glad": 1, "cross": 1},
+        "train": {"calm": 3, "glad": 3, "cross": 3},
+    }
 
 
 def test_parquet_files_of_others_are_refused(tmp_path):
