@@ -244,18 +244,23 @@ def read_split(path: Path, split: str) -> Faces:
     ids: list[str] = []
     images: list[np.ndarray] = []
     labels: list[int] = []
-    votes: list[list[float]] = []
+    votes: list[np.ndarray] = []
     for batch in batches(table, ["id", "image", "label", "votes", "split"]):
         for row, where in enumerate(batch["split"]):
             if where == split:
                 ids.append(str(batch["id"][row]))
-                images.append(decode(batch["image"][row]))
                 labels.append(int(batch["label"][row]))
-                votes.append(batch["votes"][row])
+                try:
+                    images.append(decode(batch["image"][row]))
+                    votes.append(np.array(batch["votes"][row], dtype=np.float32))
+                except DAMAGE as error:
+                    raise DataError(
+                        f"{path}: face {ids[-1]} is damaged ({_first_line(error)}); make it again"
+                    ) from None
     if not images:
         raise DataError(f"{path}: no face in split {split}; make it again")
     classes = tuple(notes(table)["classes"])
-    return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), np.array(votes, dtype=np.float32), classes)
+    return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), np.stack(votes), classes)
 
 
 def read_known(path: Path, split: str) -> tuple[list[str], list[dict[str, str]]]:

@@ -42,9 +42,9 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     for step, (name, file) in enumerate(MODELS.items(), start=1):
         model = inference.load(folder / file)
         predictions[name] = evaluation.of(faces, inference.predict(model, faces.images))
-        summary = evaluation.summary(evaluation.scores(predictions[name]))
-        scores[name] = {**summary, "temperature": model.temperature}
-        accuracies = {f"accuracy_{rung}": value for rung, value in summary["accuracy"].items()}
+        scored = evaluation.scores(predictions[name])
+        scores[name] = {**evaluation.summary(scored), "temperature": model.temperature}
+        accuracies = {f"accuracy_{one.exposure}": one.accuracy for one in scored}
         yield Report("evaluate", step, len(MODELS) + 1, accuracies)
     evaluation.write(folder / "predictions.parquet", predictions)
     _write_json(folder / "scores.json", scores)

@@ -97,7 +97,7 @@ def test_the_plain_loss_is_the_cross_entropy():
 
 
 def test_soft_votes_draw_the_answer_toward_what_people_said():
-    """The best answer to divided votes is the division itself: there, and not at the top vote, the gradient is nothing."""
+    """The best answer to divided votes is the division itself: there, not at the top vote, the gradient is nothing."""
     sample = batch(4)
     votes = torch.tensor([[0.6, 0.3, 0.1]]).expand(4, 3)
     divided = Batch(sample.images, sample.labels, votes, sample.keys)
