@@ -8,20 +8,95 @@ from flows import project, staging, tracking
 from flows.policy import Policy
 from flows.project import ROOT
 
+FINDINGS = "findings.json"  # what validation leaves beside its pages
+
 TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline": "baseline"}
 
 
+PROJECTED = (*TRAININGS, "validate", "sweep")
+ENDS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # of a trial, in MLflow's words
+
+
 def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]:
-    """Bring MLflow's runs up to what the trainings left on disk; return the run of each training, by stage."""
+    """Bring MLflow's runs up to what the stages left on disk; return the run of each training, by stage."""
     folder = tracking.experiment_of(client, policy, experiment)
     runs = {}
     for spec in project.stages(experiment):
+        if spec.name == "validate":
+            _project_validation(client, folder, spec)
+        if spec.name == "sweep":
+            _project_sweep(client, folder, spec)
         if spec.name in TRAININGS:
             run = _project_training(client, folder, spec)
             if run:
                 runs[spec.name] = run
     _log_scores(client, experiment, runs)
     return runs
+
+
+def _project_validation(client: Any, folder: str, spec: project.StageSpec) -> None:
+    """What was found in a face table, good or bad, with Great Expectations' pages."""
+    pages = project.reports_folder(spec.experiment) / "validation"
+    passed = ROOT / spec.outputs[0]
+    findings = pages / FINDINGS if (pages / FINDINGS).exists() else passed
+    if not findings.exists():
+        return
+    sha256 = file_sha256(findings)
+    if tracking.run_by(client, folder, findings_sha256=sha256):
+        return
+    found = json.loads(findings.read_text(encoding="utf-8"))
+    run = _create_run(client, folder, spec, sha256)
+    counts = {"rules": len(found["rules"]), "errors": len(found["errors"]), "warnings": len(found["warnings"])}
+    tracking.log_reports(client, run, [{"step": 0, "metrics": counts}])
+    if findings == passed:
+        client.log_artifact(run, str(passed))
+    else:
+        client.log_artifacts(run, str(pages), "validation")
+    client.set_terminated(run, "FAILED" if found["errors"] else "FINISHED")
+    client.set_tag(run, "findings_sha256", sha256)
+
+
+def _project_sweep(client: Any, folder: str, spec: project.StageSpec) -> None:
+    """A run for the sweep, and nested in it one for each trial, in the state that it ended in."""
+    best, trials = (ROOT / name for name in spec.outputs)
+    if not trials.exists():
+        return
+    rows = json.loads(trials.read_text(encoding="utf-8"))
+    sha256 = file_sha256(trials)
+    if not rows or tracking.run_by(client, folder, trials_sha256=sha256):
+        return
+    sweep = tracking.run_by(client, folder, sweep_sha256=sha256) or _create_run(
+        client, folder, spec, sha256, sweep_sha256=sha256
+    )
+    for row in rows:
+        _project_trial(client, folder, spec, sweep, row)
+    won = json.loads(best.read_text(encoding="utf-8"))
+    tracking.log_reports(client, sweep, [{"step": 0, "metrics": {"valid_accuracy": won["valid_accuracy"]}}])
+    client.log_artifact(sweep, str(trials))
+    client.log_artifact(sweep, str(best))
+    client.set_tag(sweep, "best_trial", str(won["trial"]))
+    client.set_terminated(sweep, "FINISHED")
+    client.set_tag(sweep, "trials_sha256", sha256)  # last: it says that nothing is missing
+
+
+def _project_trial(client: Any, folder: str, spec: project.StageSpec, sweep: str, row: dict[str, Any]) -> None:
+    number = str(row["trial"])
+    if tracking.run_by(client, folder, sweep_run=sweep, trial=number, complete="true"):
+        return
+    run = tracking.run_by(client, folder, sweep_run=sweep, trial=number)
+    if run is None:
+        tags = {"mlflow.parentRunId": sweep, "stage": "trial", "sweep_run": sweep, "trial": number}
+        made = client.create_run(folder, tags=tags | {"experiment": spec.experiment}, run_name=f"trial {number}")
+        run = str(made.info.run_id)
+    tracking.log_params(client, run, {name: str(value) for name, value in row["parameters"].items()})
+    reports = [{"step": epoch.pop("epoch"), "metrics": epoch} for epoch in row["history"]]
+    tracking.log_reports(client, run, reports)
+    if row["error"]:
+        client.set_tag(run, "error", row["error"])
+    if row["status"] == "stopped":
+        client.set_tag(run, "stopped_by", "asha")
+    client.set_terminated(run, ENDS[row["status"]])
+    client.set_tag(run, "complete", "true")
 
 
 def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str | None:
@@ -50,7 +125,7 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
     return run
 
 
-def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str) -> str:
+def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
     source = project.provenance()
     tags = {
         "stage": spec.name,
@@ -59,6 +134,7 @@ def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: 
         "git.commit": source.commit,
         "git.dirty": str(source.dirty).lower(),
         "mlflow.source.git.commit": source.commit,
+        **more,
     }
     run = client.create_run(folder, tags=tags, run_name=f"{spec.name} {fingerprint[:8]}")
     run_id = str(run.info.run_id)

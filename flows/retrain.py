@@ -54,7 +54,7 @@ def run_stage(experiment: str, stage: str) -> dict[str, Any]:
         tell(f"{spec.target}: {done.status}, {done.seconds:.0f} s")
         return asdict(done)
     finally:
-        if stage in projection.TRAININGS:
+        if stage in projection.PROJECTED:
             _project_if_reachable(experiment)
 
 

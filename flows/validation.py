@@ -23,7 +23,7 @@ from components.stages.validate import Level, Params
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 
 
-FINDINGS = "findings.json"  # beside the pages, also of a table that failed
+FINDINGS = "findings.json"  # beside the pages, also of a table that failed: flows/projection.py looks for it
 
 
 @dataclass(frozen=True)
