@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ def main() -> None:
         error.show()
         sys.exit(EXIT["usage"])
     except click.Abort:
+        click.echo("lldif: stopped; the same command goes on from here", err=True)
         sys.exit(EXIT["failed"])
     except Failed as error:
         click.echo(f"lldif: {error}", err=True)
@@ -57,26 +59,36 @@ def cli() -> None:
 @click.option("--retries", default=0, show_default=True, help="Of a step that infrastructure let down.")
 def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
     """Faces in, a judged model out: every stage, then register, gate, promote."""
-    from flows import policy, project, result
+    from flows import live, policy, project, result, summary
 
     with _config_errors():
-        project.stages(experiment)
+        steps = [spec.name for spec in project.stages(experiment)] + ["register", "gate", "promote"]
         project.check_params(experiment)
         rules = policy.load()
-    answer = result.current(rules, experiment)
-    if answer is None:
-        # a person wants one line, not the engine's traceback; whoever wants more sets this
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        from flows import watch
-
-        watch.over_this_process()
-        from flows.retrain import retrain
-
-        answer = retrain(experiment, publish=publish, retries=retries)
-    elif publish:
-        answer["commit"] = project.publish(f"Publish {experiment} version {answer['version']}")
-    click.echo(json.dumps(answer, indent=1) if as_json else result.text(answer))
+    with live.shown(experiment, [*steps, "publish"] if publish else steps) as view:
+        view.note("asking DVC and the registry what there is to do")
+        answer = result.current(rules, experiment)
+        if answer is None:
+            view.note("starting Prefect")
+            answer = _retrain(experiment, publish, retries)
+        elif publish:
+            answer["commit"] = project.publish(f"Publish {experiment} version {answer['version']}")
+    if as_json:
+        click.echo(json.dumps(answer, indent=1))
+    else:
+        summary.show(answer)
     return EXIT["done"] if answer["decision"] == "promoted" else EXIT["rejected"]
+
+
+def _retrain(experiment: str, publish: bool, retries: int) -> dict[str, Any]:
+    # a person wants one line, not the engine's traceback; whoever wants more sets this
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    from flows import watch
+
+    watch.over_this_process()
+    from flows.retrain import retrain
+
+    return retrain(experiment, publish=publish, retries=retries)
 
 
 @contextmanager
