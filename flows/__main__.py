@@ -165,6 +165,23 @@ def ui(mlflow_port: int, prefect_port: int) -> None:
 
 
 @cli.command()
+@click.option("--dry-run", is_flag=True, help="List what would go, and remove nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print what went, or would go, as JSON.")
+def clean(dry_run: bool, as_json: bool) -> None:
+    """Remove what is old, as the retention section of mlflow.yaml bounds it."""
+    from dataclasses import asdict
+
+    from flows import policy, retention
+
+    with _config_errors():
+        rules = policy.load()
+    cleaning = retention.clean(rules, dry_run)
+    click.echo(json.dumps(asdict(cleaning), indent=1) if as_json else retention.text(cleaning))
+    if cleaning.error:
+        raise Failed(f"artifacts were not looked at: {cleaning.error}", "infrastructure")
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> int:
     """Check that everything is here that the pipeline needs."""

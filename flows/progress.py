@@ -19,11 +19,15 @@ class Progress:
 
     @classmethod
     def of(cls, target: str, report: Report) -> "Progress":
-        figures = " ".join(f"{name}={value:.3g}" for name, value in report.metrics.items())
+        figures = " ".join(f"{name}={_figure(value)}" for name, value in report.metrics.items())
         return cls(target, report.step, report.total, figures)
 
     def line(self) -> str:
         return f"{self.target} {self.step}/{self.total} {self.figures}".rstrip()
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() else f"{value:.3g}"
 
 
 def parse(line: str) -> Progress | None:

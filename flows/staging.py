@@ -165,16 +165,24 @@ class Busy(Failed):
 @contextmanager
 def locked(path: Path, notice: str, wait: bool = True) -> Iterator[IO[str]]:
     """Hold an exclusive lock on `path`; where somebody else holds it, say so once and wait. Raises Busy if not to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise Busy(notice, "infrastructure") from None
-            sys.stderr.write(f"{notice}; waiting for it\n")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield stream
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise Busy(notice, "infrastructure") from None
+                sys.stderr.write(f"{notice}; waiting for it\n")
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _is_at(path, stream):  # `lldif clean` took the folder away before the lock was ours
+                continue
+            yield stream
+            return
+
+
+def _is_at(path: Path, stream: IO[str]) -> bool:
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno()))
 
 
 def leave_with_owner() -> None:

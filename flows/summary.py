@@ -60,7 +60,7 @@ def _stages(answer: dict[str, Any]) -> Table:
 def _scores(answer: dict[str, Any]) -> Table:
     scores = result.scores_table(answer)
     rows = _columns("left", *["right"] * (len(scores[0]) - 1))
-    rows.add_row(*(Text(name, "dim") for name in scores[0]))
+    rows.add_row(*(Text(name.replace(" (", "\n("), "dim") for name in scores[0]))
     for row in scores:
         rows.add_row(*map(_figure, row.values()))
     return rows
