@@ -86,8 +86,9 @@ def _retrain(experiment: str, publish: bool, retries: int) -> dict[str, Any]:
     from flows import watch
 
     watch.over_this_process()
-    from flows.retrain import retrain
+    from flows.retrain import retrain, start_server
 
+    start_server()
     return retrain(experiment, publish=publish, retries=retries)
 
 

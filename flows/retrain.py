@@ -1,10 +1,13 @@
 """The Prefect flow: a task per stage, then register, gate, promote. Only paths and small records cross tasks."""
 
+import signal
+import threading
 from dataclasses import asdict
 from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows import live, project, promotion, result, staging, tracking, versioning
@@ -14,6 +17,21 @@ from flows.tracking import Version
 from flows.versioning import StageRun
 
 RETRY_SECONDS = 10
+
+
+def start_server() -> None:
+    """Start the server that Prefect keeps for a run where none is named.
+
+    Ctrl-C reaches every process of a terminal. This one must not hear it: the run has yet to tell it how it ended.
+    """
+    starting = threading.Thread(target=_start_deaf, daemon=True)
+    starting.start()
+    starting.join()
+
+
+def _start_deaf() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # of this thread, and of what it starts
+    get_client(sync_client=True)
 
 
 def worth_a_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
