@@ -185,15 +185,14 @@ def clean(dry_run: bool, as_json: bool) -> None:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> int:
-    """Check that everything is here that the pipeline needs."""
-    from flows.doctor import examine
+    """Say what the pipeline needs and is missing, and how to get it."""
+    from flows import doctor
 
-    findings = examine()
+    findings = doctor.examine()
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
     else:
-        for finding in findings:
-            click.echo(f"{'ok' if finding.ok else 'MISSING':<8} {finding.check:<22} {finding.detail}")
+        click.echo(doctor.text(findings))
     return EXIT["done"] if all(finding.ok for finding in findings) else EXIT["failed"]
 
 

@@ -59,6 +59,15 @@ def add(path: Path) -> None:
         raise Failed(_last_error(errors.splitlines()) or "dvc add failed", "infrastructure")
 
 
+def remotes() -> list[str]:
+    """The names of DVC's remotes. Raises Failed, Busy where a run is at work."""
+    with _started("remote", "list", wait=False, stderr=subprocess.PIPE) as process:
+        out, errors = process.communicate()
+    if process.returncode:
+        raise Failed(_last_error(errors.splitlines()) or "dvc remote list failed", "infrastructure")
+    return [line.split()[0] for line in out.splitlines() if line.strip()]
+
+
 @contextmanager
 def _started(*arguments: str, stderr: int, wait: bool = True) -> Iterator["subprocess.Popen[str]"]:
     """DVC at work in this clone, one command at a time.
