@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from clones import COMMANDS, Clone
@@ -37,10 +37,10 @@ def seen(screen: Screen) -> list[str]:
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     clock = iter(range(100, 10_000, 10))  # ten seconds pass whenever somebody looks
-    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
-    yield Screen("demo", STEPS, console())
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    return Screen("demo", STEPS, console())
 
 
 def test_every_step_is_shown_with_its_state(screen: Screen):
@@ -63,8 +63,8 @@ def test_the_running_step_has_a_bar_figures_and_the_time_left_once_it_is_known(s
     assert re.search("━ +1/8", text)
     assert "loss=0.5" in text
     assert "left" not in text
-    screen.progress(Progress("train_prior@demo", 2, 8, "loss=0.4"))  # ten seconds and a look later
-    assert "2/8 1 min 40 s left" in "\n".join(seen(screen))
+    screen.progress(Progress("train_prior@demo", 2, 8, "loss=0.4"))  # twenty seconds later; ten more until we look
+    assert "2/8 1 min 50 s left" in "\n".join(seen(screen))
     screen.progress(Progress("train_prior@demo", 8, 8, "loss=0.1"))
     assert "left" not in "\n".join(seen(screen))
 
@@ -127,7 +127,7 @@ def test_what_others_write_comes_in_whole_lines_even_from_prefects_own_console()
 
 def test_lines_are_at_most_one_in_five_seconds_but_the_last_step_always(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now[0]))
     lines = Lines("demo")
     for step in range(1, 9):
         now[0] += 2

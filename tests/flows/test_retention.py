@@ -189,7 +189,7 @@ pasts = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pasts=pasts, whole=st.integers(1, 3))
 def test_whatever_was_left_the_bounds_hold_and_nothing_needed_goes(pasts: list[Past], whole: int):
     rules = RULES.model_copy(update={"whole_states_per_stage": whole})
