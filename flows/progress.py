@@ -27,7 +27,7 @@ class Progress:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() else f"{value:.3g}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def parse(line: str) -> Progress | None:

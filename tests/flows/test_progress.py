@@ -7,7 +7,7 @@ from components.records import Report
 from flows.progress import Pace, Progress, duration, parse
 
 figures = st.dictionaries(
-    st.from_regex(r"[a-z_0-9.]+", fullmatch=True), st.floats(allow_nan=True, allow_infinity=True), max_size=4
+    st.from_regex(r"[a-z_0-9.]+", fullmatch=True), st.integers(-9, 10**6) | st.floats(), max_size=4
 )
 
 
