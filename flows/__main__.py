@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ def main() -> None:
         error.show()
         sys.exit(EXIT["usage"])
     except click.Abort:
+        click.echo("lldif: stopped; the same command goes on from here", err=True)
         sys.exit(EXIT["failed"])
     except Failed as error:
         click.echo(f"lldif: {error}", err=True)
@@ -57,26 +59,37 @@ def cli() -> None:
 @click.option("--retries", default=0, show_default=True, help="Of a step that infrastructure let down.")
 def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
     """Faces in, a judged model out: every stage, then register, gate, promote."""
-    from flows import policy, project, result
+    from flows import live, policy, project, result, summary
 
     with _config_errors():
-        project.stages(experiment)
+        steps = [spec.name for spec in project.stages(experiment)] + ["register", "gate", "promote"]
         project.check_params(experiment)
         rules = policy.load()
-    answer = result.current(rules, experiment)
-    if answer is None:
-        # a person wants one line, not the engine's traceback; whoever wants more sets this
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        from flows import watch
-
-        watch.over_this_process()
-        from flows.retrain import retrain
-
-        answer = retrain(experiment, publish=publish, retries=retries)
-    elif publish:
-        answer["commit"] = project.publish(f"Publish {experiment} version {answer['version']}")
-    click.echo(json.dumps(answer, indent=1) if as_json else result.text(answer))
+    with live.shown(experiment, [*steps, "publish"] if publish else steps) as view:
+        view.note("asking DVC and the registry what there is to do")
+        answer = result.current(rules, experiment)
+        if answer is None:
+            view.note("starting Prefect")
+            answer = _retrain(experiment, publish, retries)
+        elif publish:
+            answer["commit"] = project.publish(f"Publish {experiment} version {answer['version']}")
+    if as_json:
+        click.echo(json.dumps(answer, indent=1))
+    else:
+        summary.show(answer)
     return EXIT["done"] if answer["decision"] == "promoted" else EXIT["rejected"]
+
+
+def _retrain(experiment: str, publish: bool, retries: int) -> dict[str, Any]:
+    # a person wants one line, not the engine's traceback; whoever wants more sets this
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    from flows import watch
+
+    watch.over_this_process()
+    from flows.retrain import retrain, start_server
+
+    start_server()
+    return retrain(experiment, publish=publish, retries=retries)
 
 
 @contextmanager
@@ -208,17 +221,33 @@ def ui(mlflow_port: int, prefect_port: int) -> None:
 
 
 @cli.command()
+@click.option("--dry-run", is_flag=True, help="List what would go, and remove nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print what went, or would go, as JSON.")
+def clean(dry_run: bool, as_json: bool) -> None:
+    """Remove what is old, as the retention section of mlflow.yaml bounds it."""
+    from dataclasses import asdict
+
+    from flows import policy, retention
+
+    with _config_errors():
+        rules = policy.load()
+    cleaning = retention.clean(rules, dry_run)
+    click.echo(json.dumps(asdict(cleaning), indent=1) if as_json else retention.text(cleaning))
+    if cleaning.error:
+        raise Failed(f"artifacts were not looked at: {cleaning.error}", "infrastructure")
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> int:
-    """Check that everything is here that the pipeline needs."""
-    from flows.doctor import examine
+    """Say what the pipeline needs and is missing, and how to get it."""
+    from flows import doctor
 
-    findings = examine()
+    findings = doctor.examine()
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
     else:
-        for finding in findings:
-            click.echo(f"{'ok' if finding.ok else 'MISSING':<8} {finding.check:<22} {finding.detail}")
+        click.echo(doctor.text(findings))
     return EXIT["done"] if all(finding.ok for finding in findings) else EXIT["failed"]
 
 

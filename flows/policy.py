@@ -19,9 +19,20 @@ class Registry(Config):
         return self.model.format(experiment=experiment)
 
 
+class Retention(Config):
+    """What `lldif clean` leaves."""
+
+    whole_states_per_stage: int = Field(ge=1)
+    state_days: int = Field(ge=0)
+    gate_days: int = Field(ge=0)
+    report_days: int = Field(ge=0)
+    unregistered_runs_per_stage: int = Field(ge=0)
+
+
 class Policy(Config):
     tracking: Tracking
     registry: Registry
+    retention: Retention
     gates: tuple[Gate, ...] = Field(min_length=1)
 
 

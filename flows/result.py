@@ -56,27 +56,6 @@ def _brightness(rung: str) -> float:
     return {"clean": 2.0, "mean_dark": -1.0}.get(rung) or float(rung)
 
 
-def text(answer: dict[str, Any]) -> str:
-    """The answer for a person."""
-    lines = [
-        "",
-        f"{answer['experiment']}: accuracy by exposure (always the commonest class: {answer['majority']:.3f})",
-        "",
-    ]
-    rows = scores_table(answer)
-    lines.append("  " + "".join(f"{name:>18}" for name in rows[0]))
-    for row in rows:
-        lines.append("  " + "".join(f"{_figure(value):>18}" for value in row.values()))
-    lines += ["", "gates"]
-    lines += [
-        f"  {'passed' if gate['passed'] else 'FAILED'}  {gate['name']}: {gate['why']}" for gate in answer["gates"]
-    ]
-    called = f" = @{answer['alias']}" if answer["alias"] else ""
-    lines += ["", f"{answer['decision']}: {answer['model']} version {answer['version']}{called}", "", "next"]
-    lines += [f"  {command:<46} {why}" for command, why in next_steps(answer["experiment"])]
-    return "\n".join(lines)
-
-
 def next_steps(experiment: str) -> list[tuple[str, str]]:
     return [
         ("lldif ui", "runs and models in MLflow, flows in Prefect"),
@@ -84,7 +63,3 @@ def next_steps(experiment: str) -> list[tuple[str, str]]:
         (f"dvc exp run -S params/{experiment}.yaml:train_diffusion.epochs=12", "try something"),
         ("lldif data add ferplus PATH", "real faces"),
     ]
-
-
-def _figure(value: object) -> str:
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

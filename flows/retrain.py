@@ -1,20 +1,37 @@
 """The Prefect flow: a task per stage, then register, gate, promote. Only paths and small records cross tasks."""
 
-import sys
+import signal
+import threading
 from dataclasses import asdict
 from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 
+from flows import live, project, projection, promotion, result, staging, tracking, versioning
 from flows import policy as policy_file
-from flows import project, projection, promotion, result, staging, tracking, versioning
 from flows.project import Failed
 from flows.tracking import Version
 from flows.versioning import StageRun
 
 RETRY_SECONDS = 10
+
+
+def start_server() -> None:
+    """Start the server that Prefect keeps for a run where none is named.
+
+    Ctrl-C reaches every process of a terminal. This one must not hear it: the run has yet to tell it how it ended.
+    """
+    starting = threading.Thread(target=_start_deaf, daemon=True)
+    starting.start()
+    starting.join()
+
+
+def _start_deaf() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # of this thread, and of what it starts
+    get_client(sync_client=True)
 
 
 def worth_a_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -50,9 +67,10 @@ def run_stage(experiment: str, stage: str) -> dict[str, Any]:
     """One DVC stage; a training's reports go to MLflow as far as it can be reached."""
     spec = next(spec for spec in project.stages(experiment) if spec.name == stage)
     try:
-        done = versioning.reproduce(spec)
-        tell(f"{spec.target}: {done.status}, {done.seconds:.0f} s")
-        return asdict(done)
+        with live.step(stage) as step:
+            done = versioning.reproduce(spec, step.view.progress)
+            step.status = done.word
+            return asdict(done)
     finally:
         if stage in projection.PROJECTED:
             _project_if_reachable(experiment)
@@ -64,21 +82,14 @@ def _project_if_reachable(experiment: str) -> None:
         with tracking.reachable(policy) as client:
             projection.project_runs(client, policy, experiment)
     except Failed as error:
-        tell(f"not in MLflow yet: {error}")
-
-
-def tell(line: str) -> None:
-    """A word for whoever watches; the answer alone goes to standard output."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+        live.current().say(f"not in MLflow yet: {error}")
 
 
 @task(task_run_name="register@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
 def register(experiment: str) -> dict[str, Any]:
     """The model's version in the registry: found by its weights, or made."""
-    tell(f"register: {experiment}")
     policy = policy_file.load()
-    with tracking.reachable(policy) as client:
+    with live.step("register"), tracking.reachable(policy) as client:
         runs = projection.project_runs(client, policy, experiment)
         return asdict(tracking.register(client, policy, experiment, runs["train_diffusion"]))
 
@@ -87,14 +98,16 @@ def register(experiment: str) -> dict[str, Any]:
 def gate(experiment: str, version: dict[str, Any]) -> dict[str, Any]:
     """Candidate against champion on the test split; a version that was judged before keeps its judgement."""
     candidate = Version(**version)
-    if candidate.judgement:
-        return candidate.judgement
     policy = policy_file.load()
-    with tracking.reachable(policy) as client:
-        opponent = tracking.opponent(client, candidate)
-    rival = f"version {opponent.number}" if opponent else "no champion"
-    tell(f"gate: version {candidate.number} against {rival}, on the test split")
-    return promotion.judge_version(policy, experiment, candidate, opponent).as_json()
+    with live.step("gate") as step:
+        if candidate.judgement:
+            step.status = "up to date"
+            return candidate.judgement
+        with tracking.reachable(policy) as client:
+            opponent = tracking.opponent(client, candidate)
+        rival = f"version {opponent.number}" if opponent else "no champion"
+        step.detail(f"version {candidate.number} against {rival}, on the test split")
+        return promotion.judge_version(policy, experiment, candidate, opponent).as_json()
 
 
 @task(task_run_name="promote@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
@@ -103,7 +116,7 @@ def promote(
 ) -> dict[str, Any]:
     """Move the aliases if every gate passed, and keep the decision with the version."""
     candidate = Version(**version)
-    with tracking.reachable(policy_file.load()) as client:
+    with live.step("promote"), tracking.reachable(policy_file.load()) as client:
         if not candidate.judgement:
             if judgement["decision"] == promotion.PROMOTED:
                 tracking.promote(client, candidate, tracking.opponent(client, candidate))
@@ -114,7 +127,8 @@ def promote(
 @task(task_run_name="publish@{experiment}")
 def publish_versions(experiment: str, version: int) -> str:
     """Commit what DVC says the outputs are."""
-    return project.publish(f"Publish {experiment} version {version}")
+    with live.step("publish"):
+        return project.publish(f"Publish {experiment} version {version}")
 
 
 def report(answer: dict[str, Any]) -> None:

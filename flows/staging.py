@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import IO
 
 import psutil
-from tqdm import tqdm
 
 from components import atomic
 from components.records import Artifact, DataError, Report
-from flows import project
+from flows import live, project
+from flows.progress import Progress
 from flows.project import ROOT, Failed, StageSpec
 from flows.watch import OWNER, is_dvc, wait_until_gone
 
 STATE = ROOT / "state"
-TERMINAL = "LLDIF_TERMINAL"  # where a person watches, if anybody does: DVC's pipes stand between
+RELAY_SECONDS = 0.2  # a stage tells the run that asked for it no more often where it stands
 
 
 def run(name: str, experiment: str) -> list[Artifact]:
@@ -79,11 +79,11 @@ def _run_locked(spec: StageSpec, state: Path, work: Callable[[], Iterator[Report
     with one_line_errors() as explain:
         truncate_reports(state)
         project.runs_folder(spec.experiment).mkdir(parents=True, exist_ok=True)
-        with (state / "reports.jsonl").open("a", encoding="utf-8") as reports, Progress(spec.target) as progress:
+        with (state / "reports.jsonl").open("a", encoding="utf-8") as reports, _shown(spec) as view:
             for report in work():
                 reports.write(json.dumps({**asdict(report), "time": round(time.time(), 3)}) + "\n")
                 reports.flush()
-                progress.show(report)
+                view.progress(Progress.of(spec.target, report))
         artifacts = [Artifact.of(ROOT / name, name) for name in spec.outputs]
     failed = explain[0] if explain else None
     outcome = {
@@ -101,6 +101,17 @@ def _run_locked(spec: StageSpec, state: Path, work: Callable[[], Iterator[Report
     if failed:
         raise failed
     return artifacts
+
+
+@contextmanager
+def _shown(spec: StageSpec) -> Iterator[live.View]:
+    """The stage's own view where it was asked for by itself; under a run, lines from which the run draws its view."""
+    if OWNER in os.environ:
+        yield live.Lines(seconds=RELAY_SECONDS)
+        return
+    with live.shown(spec.experiment, [spec.name], remains=True) as view, live.step(spec.name) as step:
+        step.status = "ran"
+        yield view
 
 
 def outcome(target: str) -> dict[str, object] | None:
@@ -168,16 +179,24 @@ class Busy(Failed):
 @contextmanager
 def locked(path: Path, notice: str, wait: bool = True) -> Iterator[IO[str]]:
     """Hold an exclusive lock on `path`; where somebody else holds it, say so once and wait. Raises Busy if not to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise Busy(notice, "infrastructure") from None
-            sys.stderr.write(f"{notice}; waiting for it\n")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield stream
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise Busy(notice, "infrastructure") from None
+                sys.stderr.write(f"{notice}; waiting for it\n")
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _is_at(path, stream):  # `lldif clean` took the folder away before the lock was ours
+                continue
+            yield stream
+            return
+
+
+def _is_at(path: Path, stream: IO[str]) -> bool:
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno()))
 
 
 def leave_with_owner() -> None:
@@ -193,38 +212,3 @@ def _leave_when_gone(owner: int) -> None:
     wait_until_gone(owner)
     sys.stderr.write(f"process {owner}, which asked for this stage, is gone: stopping\n")
     os._exit(1)
-
-
-class Progress:
-    """A bar where a person watches, otherwise a line now and then on standard error."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.terminal = self._open_terminal()
-        self.bar: tqdm | None = None
-        self.shown = 0.0
-
-    @staticmethod
-    def _open_terminal() -> IO[str] | None:
-        if TERMINAL in os.environ:
-            return Path(os.environ[TERMINAL]).open("w", encoding="utf-8")
-        return sys.stderr if sys.stderr.isatty() else None
-
-    def show(self, report: Report) -> None:
-        figures = {name: f"{value:.3g}" for name, value in report.metrics.items()}
-        if self.terminal:
-            if self.bar is None:
-                self.bar = tqdm(total=report.total, desc=self.title, file=self.terminal, dynamic_ncols=True)
-            self.bar.set_postfix(figures, refresh=False)
-            self.bar.update(report.step - self.bar.n)
-        elif report.step == report.total or time.monotonic() - self.shown > 5:
-            self.shown = time.monotonic()
-            words = " ".join(f"{name}={value}" for name, value in figures.items())
-            sys.stderr.write(f"{self.title} {report.step}/{report.total} {words}\n")
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,3 +241,74 @@ def _requirements() -> list[str]:
     from importlib.metadata import version
 
     return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+@dataclass(frozen=True)
+class RunArtifacts:
+    """What an MLflow run keeps in the artifact store, logged models included."""
+
+    run: str
+    name: str
+    places: tuple[str, ...]
+    models: tuple[str, ...]
+    size_bytes: int
+
+
+def is_there(policy: Policy) -> bool:
+    """Whether there is a store to ask: asking for one that is a file would make it."""
+    uri = tracking_uri(policy)
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def runs_without_version(client: Any, policy: Policy, keep: int) -> list[RunArtifacts]:
+    """Ended runs of ours with artifacts, behind no registered version, the newest `keep` of a stage apart."""
+    found = []
+    for folder in _pages(client.search_experiments, filter_string="name LIKE 'lldif/%'"):
+        model = policy.registry.model_name(folder.name.removeprefix("lldif/"))
+        versions = {version.run_id for version in _pages(client.search_model_versions, f"name = '{model}'")}
+        models = _pages(client.search_logged_models, [folder.experiment_id])
+        seen: dict[str, int] = {}
+        for run in _pages(client.search_runs, [folder.experiment_id], order_by=["start_time DESC"]):
+            stage = run.data.tags.get("stage")
+            if stage is None or run.info.run_id in versions or run.info.status == "RUNNING":
+                continue
+            seen[stage] = seen.get(stage, 0) + 1
+            if seen[stage] > keep:
+                found.append(_artifacts(run, [one for one in models if one.source_run_id == run.info.run_id]))
+    return [one for one in found if one.size_bytes]
+
+
+def _artifacts(run: Any, models: list[Any]) -> RunArtifacts:
+    places = (run.info.artifact_uri, *(model.artifact_location for model in models))
+    size = sum(_stored_bytes(_repository(place)) for place in places)
+    name = f"{run.data.tags['experiment']}: {run.info.run_name}"
+    return RunArtifacts(run.info.run_id, name, places, tuple(model.model_id for model in models), size)
+
+
+def remove_artifacts(client: Any, run: RunArtifacts) -> None:
+    """Take a run's files away; the run itself stays, with all that was measured in it."""
+    for place in run.places:
+        _repository(place).delete_artifacts()
+    for model in run.models:
+        client.delete_logged_model(model)
+
+
+def _pages(search: Callable[..., Any], *arguments: Any, **named: Any) -> list[Any]:
+    """All that a search finds: MLflow answers a page at a time."""
+    page = search(*arguments, **named)
+    found = list(page)
+    while page.token:
+        page = search(*arguments, **named, page_token=page.token)
+        found += page
+    return found
+
+
+def _repository(place: str) -> Any:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(place)
+
+
+def _stored_bytes(repository: Any, path: str | None = None) -> int:
+    files = repository.list_artifacts(path)
+    return sum(_stored_bytes(repository, one.path) if one.is_dir else int(one.file_size or 0) for one in files)

@@ -2,17 +2,17 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import project, staging, watch
+from flows import progress, project, staging, watch
+from flows.progress import Progress
 from flows.project import ROOT, Failed, StageSpec
 
 
@@ -23,6 +23,11 @@ class StageRun:
     name: str
     status: str  # "ran" or "cached"
     seconds: float
+
+    @property
+    def word(self) -> str:
+        """The status as a person reads it."""
+        return "up to date" if self.status == "cached" else self.status
 
 
 def stale(experiment: str, wait: bool = True) -> dict[str, list[object]]:
@@ -35,11 +40,11 @@ def stale(experiment: str, wait: bool = True) -> dict[str, list[object]]:
     return json.loads(out)
 
 
-def reproduce(spec: StageSpec) -> StageRun:
-    """Bring one stage up to date, its inputs being so. Raises Failed with the stage's own line."""
+def reproduce(spec: StageSpec, told: Callable[[Progress], None]) -> StageRun:
+    """Bring one stage up to date, its inputs being so; `told` hears how far it is. Raises Failed with its own line."""
     began = time.monotonic()
     with _started("repro", "--single-item", spec.target, stderr=subprocess.STDOUT) as process:
-        lines = _relay(process)
+        lines = _relay(process, told)
     if process.returncode:
         raise _failure(spec, lines)
     ran = any(line.startswith("Running stage") for line in lines)
@@ -54,6 +59,15 @@ def add(path: Path) -> None:
         raise Failed(_last_error(errors.splitlines()) or "dvc add failed", "infrastructure")
 
 
+def remotes() -> list[str]:
+    """The names of DVC's remotes. Raises Failed, Busy where a run is at work."""
+    with _started("remote", "list", wait=False, stderr=subprocess.PIPE) as process:
+        out, errors = process.communicate()
+    if process.returncode:
+        raise Failed(_last_error(errors.splitlines()) or "dvc remote list failed", "infrastructure")
+    return [line.split()[0] for line in out.splitlines() if line.strip()]
+
+
 @contextmanager
 def _started(*arguments: str, stderr: int, wait: bool = True) -> Iterator["subprocess.Popen[str]"]:
     """DVC at work in this clone, one command at a time.
@@ -61,8 +75,6 @@ def _started(*arguments: str, stderr: int, wait: bool = True) -> Iterator["subpr
     The lock passes to DVC, so that it lasts as long as DVC does: after a kill, the next run waits for what is left.
     """
     environment = project.environment() | {watch.OWNER: str(os.getpid())}
-    if sys.stderr.isatty():
-        environment[staging.TERMINAL] = os.ttyname(sys.stderr.fileno())
     with staging.locked(ROOT / "state" / "dvc.lock", "another run is at work in this clone", wait) as lock:
         yield subprocess.Popen(
             ["dvc", *arguments],
@@ -76,15 +88,15 @@ def _started(*arguments: str, stderr: int, wait: bool = True) -> Iterator["subpr
         )
 
 
-def _relay(process: "subprocess.Popen[str]") -> list[str]:
-    """Collect DVC's lines; what the stage says goes on to our standard error."""
+def _relay(process: "subprocess.Popen[str]", told: Callable[[Progress], None]) -> list[str]:
+    """Collect DVC's lines, and pass on how far the stage is."""
     lines = []
     assert process.stdout is not None
     for line in process.stdout:
         lines.append(line.rstrip())
-        if re.match(r"[a-z_]+@\S+ \d+/\d+ ", line):
-            sys.stderr.write(line)
-            sys.stderr.flush()
+        where = progress.parse(line)
+        if where:
+            told(where)
     process.wait()
     return lines
 

@@ -24,6 +24,6 @@ def test_a_current_experiment_needs_neither_prefect_nor_torch_nor_ray(finished: 
 
 def test_help_imports_no_engine_at_all(finished: tuple[Clone, dict]):
     clone, _ = finished
-    for arguments in ((), ("run",), ("stage",), ("data", "add"), ("ui",), ("doctor",)):
+    for arguments in ((), ("run",), ("stage",), ("data", "add"), ("ui",), ("clean",), ("doctor",)):
         done = clone.run("lldif", *arguments, "--help", PYTHONPROFILEIMPORTTIME="1")
         assert not imported(done.stderr) & (ENGINES | {"mlflow", "dvc", "numpy", "pandas", "scipy", "pydantic"})

@@ -14,7 +14,8 @@ def test_doctor_says_what_is_there_and_what_is_missing(clone: Clone):
     assert found["experiment demo"]["detail"] == "up to date"
     assert all(finding["ok"] for finding in found.values())
     text = clone.run("lldif", "doctor", code=1, MLFLOW_TRACKING_URI="http://127.0.0.1:9").stdout
-    assert "MISSING  MLflow" in text
+    assert "MISSING  MLflow " in text
+    assert "-> start that server, or unset MLFLOW_TRACKING_URI" in text
 
 
 def test_ui_serves_both_pages_until_interrupted(finished):
@@ -48,6 +49,6 @@ def test_ui_serves_both_pages_until_interrupted(finished):
 
 def test_help_names_every_command(finished):
     text = finished[0].run("lldif", "--help").stdout
-    for command in ("run", "stage", "data", "ui", "doctor"):
+    for command in ("run", "stage", "data", "ui", "clean", "doctor"):
         assert f"\n  {command} " in text
     assert "3 candidate rejected" in text

@@ -1,0 +1,68 @@
+"""The table at the end of a run. Milliseconds."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from flows import summary
+
+ANSWER = {
+    "experiment": "demo",
+    "stages": [
+        {"name": "ingest", "status": "cached", "seconds": 1.2},
+        {"name": "train_diffusion", "status": "ran", "seconds": 185.0},
+    ],
+    "candidate": {"accuracy": {"clean": 0.75, "0.2": 0.5, "mean_dark": 0.25}},
+    "baseline": {"accuracy": {"clean": 0.7, "0.2": 0.4, "mean_dark": 0.2}},
+    "majority": 0.143,
+    "test": {"candidate": {"clean": 0.72}, "champion": {"clean": 0.71}},
+    "gates": [
+        {"name": "better_than_majority", "passed": True, "why": "accuracy 0.500 at exposure 0.2, at least 0.243 asked"},
+        {"name": "not_worse_than_champion", "passed": False, "why": "12 faces won, 40 lost of 350: p = 0.9"},
+    ],
+    "decision": "rejected",
+    "model": "lldif-demo",
+    "version": 7,
+    "alias": None,
+}
+
+
+def drawn(width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(summary.table(ANSWER, drawn=True))
+    return console.file.getvalue()
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[^\s─]+", text)
+
+
+def test_a_terminal_and_a_file_get_the_same_content():
+    assert words(drawn(120)) == words(summary.text(ANSWER))
+
+
+def test_it_tells_stages_accuracy_gates_decision_and_what_to_type():
+    text = summary.text(ANSWER)
+    for line in (
+        r"ingest +up to date",
+        r"train_diffusion +ran +3 min 05 s",
+        r"clean +0\.750 +0\.700 +0\.720 +0\.710",
+        r"passed +better_than_majority +accuracy 0\.500",
+        r"FAILED +not_worse_than_champion",
+        r"rejected: lldif-demo version 7",
+        r"dvc exp run -S params/demo\.yaml:train_diffusion\.epochs=12",
+    ):
+        assert re.search(line, text), line
+    assert "\x1b" not in text
+    assert not re.search(r" $", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_loses_no_figure_and_no_gate(width: int):
+    text = drawn(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for word in ("champion", "0.710", "not_worse_than_champion", "lldif-demo"):
+        assert word in text
