@@ -447,7 +447,6 @@ def test_few_people_leave_one_each_for_valid_and_test():
         "AF01ANX.JPG",
         "AF01AN.JPG",
         "AF31V.JPG",
-        "AF01ANS.PNG",
     ],
 )
 def test_a_name_outside_the_grammar_is_a_reject(kdef_tree, name):
