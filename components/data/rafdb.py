@@ -68,15 +68,6 @@ def _places(tree: Tree) -> tuple[str, str]:
     beside = lists[0].rpartition("/")[0]
     for base in dict.fromkeys((beside, beside.rpartition("/")[0])):
         images = join(base, IMAGES)
-        if _holds_files(tree, images):
+        if tree.entries(images)[1]:
             return lists[0], images
     raise DataError(f"{tree.raw}: no folder {IMAGES} with files: allowed is the official layout, unpacked")
-
-
-def _holds_files(tree: Tree, folder: str) -> bool:
-    parent = ""
-    for part in folder.split("/"):
-        if part not in tree.entries(parent)[0]:
-            return False
-        parent = join(parent, part)
-    return bool(tree.entries(folder)[1])

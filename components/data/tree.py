@@ -27,7 +27,10 @@ class Tree(ABC):
 
     @abstractmethod
     def entries(self, folder: str) -> tuple[list[str], list[str]]:
-        """Names of the folders and of the files right inside a folder ("" is the root), each sorted by bytes."""
+        """Names of the folders and of the files right inside a folder ("" is the root), each sorted by bytes.
+
+        A folder that is not there has none, as in a zip.
+        """
 
     @abstractmethod
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -106,11 +109,12 @@ class FolderTree(Tree):
                     name = entry.name.decode("utf-8", "surrogateescape")
                     if _is_left_behind(name):
                         continue
-                    is_folder = Path(os.fsdecode(entry.path)).is_dir()
-                    if is_folder and entry.is_symlink():
+                    if entry.is_symlink() and Path(os.fsdecode(entry.path)).is_dir():
                         where = escaped(join(folder, name))
                         raise DataError(f"{self.raw}: {where} is a link to a folder: allowed are files and folders")
-                    (folders if is_folder else files).append(name)
+                    (folders if entry.is_dir(follow_symlinks=False) else files).append(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
         except OSError as error:
             raise DataError(f"{self.raw}: {escaped(folder) or 'the folder'}: {error.strerror}") from None
         return sorted(folders, key=_encoded), sorted(files, key=_encoded)
