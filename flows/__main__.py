@@ -62,7 +62,7 @@ def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
     from flows import live, policy, project, result, summary
 
     with _config_errors():
-        steps = [spec.name for spec in project.stages(experiment)] + ["register", "gate", "promote"]
+        steps = [spec.name for spec in project.stages(experiment)] + ["register", "gate", "promote", "report"]
         project.check_params(experiment)
         rules = policy.load()
     with live.shown(experiment, [*steps, "publish"] if publish else steps) as view:
@@ -115,6 +115,48 @@ def stage(name: str, experiment: str, as_json: bool) -> None:
     artifacts = staging.run(name, experiment)
     if as_json:
         click.echo(json.dumps([asdict(artifact) for artifact in artifacts]))
+
+
+@cli.command()
+@click.argument("experiment")
+@click.argument("table", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print every rule and what became of it as JSON.")
+def validate(experiment: str, table: Path, as_json: bool) -> None:
+    """Judge any face table by an experiment's rules, outside the pipeline (rejects.parquet is looked for beside it)."""
+    from components import experiment as params_file
+    from flows import project, staging, validation
+
+    rejects = table.resolve().with_name("rejects.parquet")
+    with staging.one_line_errors() as explain:
+        params = params_file.given(params_file.load(project.params_path(experiment)), "validate")
+        assert isinstance(params, validation.Params)
+        pages = project.reports_folder(experiment) / "validate"
+        found = validation.examine(params, table.resolve(), rejects if rejects.exists() else None, pages)
+    if explain:
+        raise explain[0]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        for level in ("error", "warning"):
+            for line in found[f"{level}s"]:
+                click.echo(f"{level}: {line}")
+        click.echo(f"{len(found['rules'])} rules; all of it in {(pages / 'index.html').relative_to(ROOT)}")
+    if found["errors"]:
+        raise Failed(f"{table}: broken: {len(found['errors'])} of {len(found['rules'])} rules", "data")
+
+
+@cli.command()
+@click.argument("experiment")
+@click.option("--json", "as_json", is_flag=True, help="Print where the page is as JSON.")
+def report(experiment: str, as_json: bool) -> None:
+    """Make the page about an experiment from what its stages left: reports/EXPERIMENT/index.html."""
+    from flows import policy, project
+    from flows import report as pages
+
+    with _config_errors():
+        project.stages(experiment)
+        page = str(pages.write(policy.load(), experiment).relative_to(ROOT))
+    click.echo(json.dumps({"report": page}) if as_json else page)
 
 
 @cli.group()

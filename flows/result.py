@@ -26,7 +26,7 @@ def current(policy: Policy, experiment: str) -> dict[str, Any] | None:
 
 def of(experiment: str, runs: list[StageRun], version: Version) -> dict[str, Any]:
     """The whole answer, from what is on disk and in the registry."""
-    scores = json.loads((project.runs_folder(experiment) / "scores.json").read_text(encoding="utf-8"))
+    scores = _json(experiment, "scores.json")
     judgement = version.judgement or {}
     return {
         "experiment": experiment,
@@ -41,7 +41,13 @@ def of(experiment: str, runs: list[StageRun], version: Version) -> dict[str, Any
         "model": version.name,
         "version": version.number,
         "alias": version.alias,
+        "warnings": _json(experiment, "validation.json")["warnings"],
+        "report": str((project.reports_folder(experiment) / "index.html").relative_to(project.ROOT)),
     }
+
+
+def _json(experiment: str, name: str) -> Any:
+    return json.loads((project.runs_folder(experiment) / name).read_text(encoding="utf-8"))
 
 
 def scores_table(answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -58,6 +64,7 @@ def _brightness(rung: str) -> float:
 
 def next_steps(experiment: str) -> list[tuple[str, str]]:
     return [
+        (f"reports/{experiment}/index.html", "the whole story on one page: open it in a browser"),
         ("lldif ui", "runs and models in MLflow, flows in Prefect"),
         ("dvc plots show && dvc metrics show", "curves and scores"),
         (f"dvc exp run -S params/{experiment}.yaml:train_diffusion.epochs=12", "try something"),

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows import live, project, projection, promotion, result, staging, tracking, versioning
+from flows import live, project, projection, promotion, report, result, staging, tracking, versioning
 from flows import policy as policy_file
 from flows.project import Failed
 from flows.tracking import Version
@@ -56,7 +56,8 @@ def _retrain(experiment: str, publish: bool, options: dict[str, Any]) -> dict[st
     version = register.with_options(**options)(experiment)
     judgement = gate.with_options(**options)(experiment, version)
     answer = promote.with_options(**options)(experiment, version, judgement, runs)
-    report(answer)
+    write_report.with_options(**options)(experiment, answer["version"])
+    tell_prefect(answer)
     if publish:
         answer["commit"] = publish_versions(experiment, answer["version"])
     return answer
@@ -131,7 +132,16 @@ def publish_versions(experiment: str, version: int) -> str:
         return project.publish(f"Publish {experiment} version {version}")
 
 
-def report(answer: dict[str, Any]) -> None:
+@task(task_run_name="report@{experiment}", retry_condition_fn=worth_a_retry)
+def write_report(experiment: str, version: int) -> None:
+    """The page about this experiment, in reports/ and with the run that the version came from."""
+    policy = policy_file.load()
+    with live.step("report"), tracking.reachable(policy) as client:
+        page = report.write(policy, experiment)
+        tracking.attach(client, policy, experiment, version, page)
+
+
+def tell_prefect(answer: dict[str, Any]) -> None:
     """Artifacts for whoever opens the run in Prefect's pages."""
     name = answer["experiment"]
     create_table_artifact(answer["stages"], key=f"{name}-stages", description="Stages: what ran, what was up to date")

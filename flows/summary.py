@@ -39,6 +39,7 @@ def table(answer: dict[str, Any], drawn: bool) -> Table:
         f"{answer['experiment']}: stages": _stages(answer),
         f"accuracy by exposure (always the commonest class: {answer['majority']:.3f})": _scores(answer),
         "gates": _gates(answer),
+        **_warnings(answer),
         "decision": _decision(answer),
         "next": _next(answer),
     }
@@ -72,6 +73,11 @@ def _gates(answer: dict[str, Any]) -> Table:
         passed = Text("passed", "green") if gate["passed"] else Text("FAILED", "bold red")
         rows.add_row(passed, gate["name"], gate["why"])
     return rows
+
+
+def _warnings(answer: dict[str, Any]) -> dict[str, RenderableType]:
+    lines = [f"  {line}" for line in answer["warnings"]]
+    return {"warnings about the data": Text("\n".join(lines))} if lines else {}
 
 
 def _decision(answer: dict[str, Any]) -> Text:

@@ -127,6 +127,12 @@ def settle(client: Any, version: Version, judgement: dict[str, Any]) -> Version:
     return _version(client, version.name, version.number)
 
 
+def attach(client: Any, policy: Policy, experiment: str, version: int, page: Path) -> None:
+    """Keep a page with the run that a version came from."""
+    found = client.get_model_version(policy.registry.model_name(experiment), str(version))
+    client.log_artifact(found.run_id, str(page), "report")
+
+
 def experiment_of(client: Any, policy: Policy, experiment: str) -> str:
     """The id of our experiment in MLflow, made where it is not there yet."""
     found = client.get_experiment_by_name(f"lldif/{experiment}")

@@ -66,23 +66,20 @@ def run(params: Params, raw: Path, folder: Path, state: Path, pages: Path) -> It
 
     Raises DataError, naming expectation and rows, where a rule of level "error" is broken.
     """
-    findings = examine(params, folder / "faces.parquet", folder / "rejects.parquet", pages)
-    errors, found = (
-        [one.line for one in findings if not one.success and one.level == level] for level in ("error", "warning")
-    )
-    text = json.dumps(
-        {"rules": [asdict(one) for one in findings], "errors": errors, "warnings": found}, indent=1, sort_keys=True
-    )
-    atomic.write_text(pages / FINDINGS, text + "\n")
+    found = examine(params, folder / "faces.parquet", folder / "rejects.parquet", pages)
+    errors: list[str] = found["errors"]
     if errors:
         more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
         raise DataError(f"{errors[0]}{more}; all of it in {pages}/index.html")
-    atomic.write_text(folder / "validation.json", text + "\n")
-    yield Report("validate", 1, 1, {"rules": len(findings), "warnings": len(found)})
+    atomic.write_text(folder / "validation.json", _text(found))
+    yield Report("validate", 1, 1, {"rules": len(found["rules"]), "warnings": len(found["warnings"])})
 
 
-def examine(params: Params, faces: Path, rejects: Path, pages: Path) -> list[Finding]:
-    """Every rule's finding, in order; its pages take the place of older ones."""
+def examine(params: Params, faces: Path, rejects: Path | None, pages: Path) -> dict[str, Any]:
+    """Every rule's finding, and a line for each that is broken: {"rules", "errors", "warnings"}.
+
+    The pages take the place of older ones; the findings lie beside them.
+    """
     classes = sources.classes(params.ingest)
     tables = facts.tables(faces, rejects, classes)
     judged = [rule for rule in rules(params, len(classes)) if rule.table in tables]
@@ -90,7 +87,17 @@ def examine(params: Params, faces: Path, rejects: Path, pages: Path) -> list[Fin
         findings = judge(tables, judged, Path(temporary))
         shutil.rmtree(pages, ignore_errors=True)
         shutil.copytree(temporary, pages)
-    return findings
+    lines = {
+        f"{level}s": [one.line for one in findings if not one.success and one.level == level]
+        for level in ("error", "warning")
+    }
+    found = {"rules": [asdict(one) for one in findings], **lines}
+    atomic.write_text(pages / FINDINGS, _text(found))
+    return found
+
+
+def _text(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 
 def rules(params: Params, classes: int) -> list[Rule]:

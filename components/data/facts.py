@@ -19,7 +19,7 @@ from components.records import DataError
 READ = ("id", "image", "label", "votes", "split", "subject", "name")
 
 
-def tables(faces: Path, rejects: Path, classes: tuple[str, ...]) -> dict[str, pa.Table]:
+def tables(faces: Path, rejects: Path | None, classes: tuple[str, ...]) -> dict[str, pa.Table]:
     """Facts by table: "schema" (a row per column), "faces", "splits" and "classes" (a row per split and class).
 
     Where a column is missing or of another type, "schema" is all there is. Raises DataError where a file is damaged.
@@ -32,7 +32,7 @@ def tables(faces: Path, rejects: Path, classes: tuple[str, ...]) -> dict[str, pa
     return {
         "schema": schema,
         "faces": rows,
-        "splits": _splits(rows, _open(rejects).read(["split"])),
+        "splits": _splits(rows, _rejected(rejects) if rejects else []),
         "classes": _classes(rows, classes),
     }
 
@@ -42,6 +42,15 @@ def _open(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except DAMAGE as error:
         raise DataError(f"{path}: not a readable table ({str(error).splitlines()[0][:120]}); make it again") from None
+
+
+def _rejected(path: Path) -> list[str]:
+    """The split of each reject."""
+    try:
+        splits: list[str] = _open(path).read(["split"])["split"].to_pylist()
+    except DAMAGE as error:
+        raise DataError(f"{path}: damaged ({str(error).splitlines()[0][:120]}); make it again") from None
+    return splits
 
 
 def _schema(found: pa.Schema) -> pa.Table:
@@ -112,9 +121,8 @@ def _with_reach(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _splits(rows: pa.Table, rejects: pa.Table) -> pa.Table:
-    faces = Counter(rows["split"].to_pylist())
-    rejected = Counter(rejects["split"].to_pylist())
+def _splits(rows: pa.Table, rejects: list[str]) -> pa.Table:
+    faces, rejected = Counter(rows["split"].to_pylist()), Counter(rejects)
     return pa.Table.from_pylist(
         [
             {
