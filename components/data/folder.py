@@ -107,9 +107,9 @@ def _subject(config: Folder, path: str) -> str | None:
 def _places(config: Folder, tree: Tree) -> list[Place]:
     known = set(config.classes) if config.layout == "class" else set(SPLIT_FOLDERS)
     root, folders = "", tree.entries("")[0]
-    while len(folders) == 1 and not known & set(folders):  # a zip often holds one folder that holds all
-        root = join(root, folders[0])
-        folders = tree.entries(root)[0]
+    # a zip often holds one folder that holds all
+    while len(folders) == 1 and not known & set(folders) and (inner := tree.entries(join(root, folders[0]))[0]):
+        root, folders = join(root, folders[0]), inner
     if config.layout == "class":
         return [Place(root, "train")]
     places = [Place(join(root, name), SPLIT_FOLDERS[name]) for name in folders if name in SPLIT_FOLDERS]

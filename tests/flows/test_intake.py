@@ -110,9 +110,7 @@ def test_data_of_ones_own_serves_the_experiment_that_describes_it(here: Clone, t
     ingest = {"source": "folder", "layout": "class", "split_by": "hash", "subject_pattern": ""}
     describe(here, "own", OWN | ingest)
     bad = os.fsdecode(b"calm/caf\xe9.png")
-    files = {
-        f"{title}/{n}.png": picture(n + 100 * len(title) + ord(title[0])) for title in OWN["classes"] for n in range(30)
-    }
+    files = {f"{title}/{n}.png": picture(1000 * ord(title[0]) + n) for title in OWN["classes"] for n in range(30)}
     raw = plant(tmp_path / "mine", files | {bad: picture(1), "glad/broken.png": b"no"})
     assert here.answer("lldif", "data", "add", "folder", "own", str(raw), "--json")["live"] == ["own"]
     counts, rejects = ingested(here, "own")

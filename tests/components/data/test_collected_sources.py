@@ -162,6 +162,7 @@ def test_splits_that_are_not_there_are_carved_from_train(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "names", "line"),
     [
+        ("class", ["cross/a.png"], "folder cross is no class: allowed are calm, glad"),
         ("class", ["calm/a.png", "gald/a.png"], "folder gald is no class: allowed are calm, glad"),
         ("class", ["train/calm/a.png", "test/calm/a.png"], "folder test is no class: allowed are calm, glad"),
         ("split/class", ["train/calm/a.png", "train/x/a.png"], "folder train/x is no class: allowed are calm, glad"),
