@@ -1,0 +1,1 @@
+"""Programs that measure, each run by `python -m benchmarks.NAME`."""
