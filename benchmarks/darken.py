@@ -130,7 +130,9 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def photograph_plainly(image: np.ndarray, exposure: float, generator: np.random.Generator, camera: Camera) -> np.ndarray:
+def photograph_plainly(
+    image: np.ndarray, exposure: float, generator: np.random.Generator, camera: Camera
+) -> np.ndarray:
     """One image (H, W, 1 or 3) uint8, darkened."""
     in_colour = image.shape[2] == 3
     srgb = image / 255
@@ -187,8 +189,8 @@ def field(size: tuple[int, ...], generator: np.random.Generator, camera: Camera)
 
 
 def recorded(light: np.ndarray, generator: np.random.Generator, camera: Camera) -> np.ndarray:
-    electrons = generator.poisson(light * camera.full_well_electrons)
-    electrons = electrons + generator.normal(0, camera.read_noise_electrons, light.shape)
+    electrons = generator.poisson(light * camera.full_well_electrons).astype(float)
+    electrons += generator.normal(0, camera.read_noise_electrons, light.shape)
     electrons += generator.normal(0, camera.row_noise_electrons, (light.shape[0], 1))
     levels = 2**camera.adc_bits - 1
     return np.clip(np.round(electrons / camera.full_well_electrons * levels), 0, levels) / levels

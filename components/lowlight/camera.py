@@ -5,7 +5,7 @@ JPEG. In colour also the way from sRGB to the camera's own colours and back, a B
 balance. Sources: Brooks et al. CVPR 2019 (unprocessing), Wei et al. CVPR 2020 (row and quantisation noise).
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -13,17 +13,25 @@ from torch import Tensor
 
 from components.config import Config
 from components.data.table import CLEAN
-from components.lowlight.colour import CameraColour, decode, draw_camera_colour, encode, srgb_colour
-from components.lowlight.colour import to_camera, to_linear_srgb
+from components.lowlight.colour import (
+    CameraColour,
+    decode,
+    draw_camera_colour,
+    encode,
+    sense,
+    srgb_colour,
+    to_linear_srgb,
+)
+from components.lowlight.illumination import POOL_DRAWS, Pools, draw_pools, illumination
 from components.lowlight.jpeg import jpeg
 from components.lowlight.mosaic import Site, bayer_sites, channel_means, demosaic, plane_sites
-from components.lowlight.noise import normal, normal_quantile, poisson_quantile, uniform, uniforms
+from components.lowlight.noise import normal, normal_quantile, poisson_quantile, uniforms
 
 # one stream of random numbers per purpose, so that adding one leaves the others as they are
-PHOTONS, READ, ROW, LOBES, COLOUR_MATRIX, WHITE_BALANCE, WHITE_BALANCE_ERROR, JPEG_QUALITY = range(8)
+PHOTONS, READ, ROW, POOLS, COLOUR_MATRIX, WHITE_BALANCE, WHITE_BALANCE_ERROR, JPEG_QUALITY = range(8)
 
-# few enough that every plane of the computation stays in a processor's cache; the result does not depend on it
-FACES_AT_ONCE = {"cpu": 32, "cuda": 1024}
+# few enough that the planes of the computation stay in a processor's cache; the result does not depend on it
+PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
 
 
 class Camera(Config):
@@ -53,63 +61,77 @@ class Camera(Config):
         return self
 
 
+class Scene(NamedTuple):
+    """What is drawn once for each photograph; its pixels' noise is not."""
+
+    keys: Tensor  # (B,) int64
+    exposures: Tensor  # (B,)
+    pools: Pools
+    colour: CameraColour
+    balance_error: Tensor  # (B, 3) factors on the white balance's gains
+    qualities: Tensor  # (B,) int64, of the JPEG
+
+
 def photograph(images: Tensor, keys: Tensor, exposures: Tensor, config: Camera) -> Tensor:
     """Darken sRGB images (B, C, H, W) uint8 by `exposures` (B,) in (0, 1]; the noise is a function of `keys` (B,).
 
     Returns (B, C, H, W) uint8. Faces at exposure CLEAN come back untouched.
     """
-    result = images.clone()
-    for dark in (exposures != CLEAN).nonzero()[:, 0].split(FACES_AT_ONCE[images.device.type]):
-        result[dark] = _photograph(images[dark], keys[dark], exposures[dark], config)
+    result, (height, width) = images.clone(), images.shape[-2:]
+    dark = (exposures != CLEAN).nonzero()[:, 0]
+    scene = draw_scene(keys[dark], exposures[dark], images.shape[-2:], config)
+    faces = max(1, PIXELS_AT_ONCE[images.device.type] // (height * width))
+    for start in range(0, len(dark), faces):
+        part = slice(start, start + faces)
+        taken = take(images.index_select(0, dark[part]), part_of(scene, part), config)
+        result.index_copy_(0, dark[part], taken)
     return result
 
 
-def _photograph(images: Tensor, keys: Tensor, exposures: Tensor, config: Camera) -> Tensor:
-    light = illumination(keys, images.shape[-2:], config) * exposures[:, None, None, None]
-    picture = _grey(images, light, keys, config) if images.shape[1] == 1 else _colour(images, light, keys, config)
-    if config.jpeg_quality_high == 0:
-        return picture
-    return jpeg(picture, jpeg_qualities(keys, config), config.jpeg_chroma_halved)
+def part_of(scene: Scene, part: slice) -> Scene:
+    keys, exposures, pools, colour, balance_error, qualities = scene
+    some_pools, some_colour = Pools(*(x[part] for x in pools)), CameraColour(*(x[part] for x in colour))
+    return Scene(keys[part], exposures[part], some_pools, some_colour, balance_error[part], qualities[part])
 
 
-def _grey(images: Tensor, light: Tensor, keys: Tensor, config: Camera) -> Tensor:
-    numbers = record(decode(images, tone=False) * light, keys, config)
+def draw_scene(keys: Tensor, exposures: Tensor, size: torch.Size, config: Camera) -> Scene:
+    """Every random quantity from a stream of its own."""
+    streams = (POOLS, COLOUR_MATRIX, WHITE_BALANCE, WHITE_BALANCE_ERROR, JPEG_QUALITY)
+    pools, mixing, balance, error, quality = uniforms(keys, streams, POOL_DRAWS)
+    if config.unprocess:
+        colour = draw_camera_colour(mixing, balance)
+    else:
+        colour = srgb_colour(len(keys), keys.device)
+    errors = torch.ones_like(colour.gains)
+    errors[:, 0::2] += config.white_balance_error * (2 * error[:, :2] - 1)
+    qualities = draw_qualities(quality[:, 0], config.jpeg_quality_low, config.jpeg_quality_high)
+    return Scene(keys, exposures, draw_pools(pools, size, config.lobes, config.contrast_cap), colour, errors, qualities)
+
+
+def draw_qualities(share: Tensor, low: int, high: int) -> Tensor:
+    """(B,) int64, uniform between the bounds, both included."""
+    return low + (share * (high - low + 1)).long()
+
+
+def take(images: Tensor, scene: Scene, config: Camera) -> Tensor:
+    """The photographs (B, C, H, W) uint8 of images (B, C, H, W) uint8."""
+    light = illumination(scene.pools).mul_(scene.exposures[:, None, None, None])
+    picture = _grey(images, light, scene, config) if images.shape[1] == 1 else _colour(images, light, scene, config)
+    return jpeg(picture, scene.qualities, config.jpeg_chroma_halved) if config.jpeg_quality_high else picture
+
+
+def _grey(images: Tensor, light: Tensor, scene: Scene, config: Camera) -> Tensor:
+    numbers = record(decode(images, tone=False).mul_(light), scene.keys, config)
     return encode(develop(numbers, config), tone=False)
 
 
-def _colour(images: Tensor, light: Tensor, keys: Tensor, config: Camera) -> Tensor:
-    colour = camera_colour(keys, config)
+def _colour(images: Tensor, light: Tensor, scene: Scene, config: Camera) -> Tensor:
     sites = (bayer_sites if config.colour == "mosaic" else plane_sites)(images.shape[-1], images.device)
-    raw = sense(decode(images, tone=config.unprocess), colour, sites) * light
-    balance = colour.gains * balance_error(keys, config)
-    balanced = develop_colour(record(raw, keys, config), balance, sites, config)
+    raw = sense(decode(images, tone=config.unprocess), scene.colour, sites).mul_(light)
+    balance = scene.colour.gains * scene.balance_error
+    balanced = develop_colour(record(raw, scene.keys, config), balance, sites, config)
     planes = demosaic(balanced) if config.colour == "mosaic" else balanced
-    return encode(to_linear_srgb(planes, colour), tone=config.unprocess)
-
-
-def camera_colour(keys: Tensor, config: Camera) -> CameraColour:
-    return draw_camera_colour(keys, COLOUR_MATRIX, WHITE_BALANCE) if config.unprocess else srgb_colour(keys)
-
-
-def balance_error(keys: Tensor, config: Camera) -> Tensor:
-    """(B, 3) factors on the white balance's gains; green's is 1."""
-    red, blue = (1 + config.white_balance_error * (2 * uniform(keys, WHITE_BALANCE_ERROR, 2) - 1)).unbind(1)
-    return torch.stack([red, torch.ones_like(red), blue], dim=1)
-
-
-def jpeg_qualities(keys: Tensor, config: Camera) -> Tensor:
-    """(B,) int64, uniform between the bounds, both included."""
-    low, high = config.jpeg_quality_low, config.jpeg_quality_high
-    return low + (uniform(keys, JPEG_QUALITY, 1)[:, 0] * (high - low + 1)).long()
-
-
-def sense(linear: Tensor, colour: CameraColour, sites: list[Site]) -> Tensor:
-    """Linear sRGB (B, 3, H, W) to the light behind the sensor's filters (B, 1 or 3, H, W)."""
-    batch, _, height, width = linear.shape
-    raw = linear.new_empty(batch, sites[-1].plane + 1, height, width)
-    for site in sites:
-        raw[:, site.plane, site.rows] = to_camera(linear[:, :, site.rows], colour, site.channels)
-    return raw
+    return encode(to_linear_srgb(planes, scene.colour), tone=config.unprocess)
 
 
 def record(light: Tensor, keys: Tensor, config: Camera) -> Tensor:
@@ -133,39 +155,17 @@ def develop(numbers: Tensor, config: Camera) -> Tensor:
     return (numbers * auto_gain(mean, config)[:, None, None, None]).clamp_(max=1)
 
 
-def develop_colour(numbers: Tensor, balance: Tensor, sites: list[Site], config: Camera) -> Tensor:
+def develop_colour(numbers: Tensor, balance: Tensor, sites: tuple[Site, ...], config: Camera) -> Tensor:
     """Auto-exposure and white balance (B, 3): raw digital numbers (B, 1 or 3, H, W) to balanced light in [0, 1]."""
-    mean = (channel_means(numbers, sites) * balance).sum(1) / 3
+    red, green, blue = (channel_means(numbers, sites) * balance).unbind(1)
+    mean = (red + green + blue) / 3
     gains = auto_gain(mean, config)[:, None] * balance
-    developed = torch.empty_like(numbers)
     for site in sites:
-        developed[:, site.plane, site.rows] = numbers[:, site.plane, site.rows] * gains[:, None, site.channels]
-    return developed.clamp_(max=1)
+        site.of(numbers).mul_(gains[:, None, site.channels])
+    return numbers.clamp_(max=1)
 
 
 def auto_gain(mean: Tensor, config: Camera) -> Tensor:
     """From the mean digital number (B,) float64, the factor (B,) from numbers to light: never below 1, capped."""
     levels = 2**config.adc_bits - 1
     return (config.target_mean * levels / mean.clamp(min=1e-6)).clamp(1, config.gain_cap).float() / levels
-
-
-def illumination(keys: Tensor, size: torch.Size, config: Camera) -> Tensor:
-    """(B, 1, H, W) smooth field with mean about 1: up to `lobes` pools of light over an even ground."""
-    height, width = size
-    draws = uniform(keys, LOBES, 2 + 4 * 3)
-    number = (draws[:, 0] * (config.lobes + 1)).floor()
-    contrast = 1 + draws[:, 1] * (config.contrast_cap - 1)
-    across = torch.linspace(-1, 1, width, device=keys.device)
-    down = torch.linspace(-1, 1, height, device=keys.device)
-    pools = torch.zeros(len(keys), height, width, device=keys.device)
-    for lobe in range(config.lobes):
-        x, y, spread, strength = draws[:, 2 + 4 * lobe : 6 + 4 * lobe, None].unbind(1)
-        narrow = -0.5 / (0.4 + 0.6 * spread) ** 2
-        brightness = (0.5 + strength / 2) * (lobe < number)[:, None]
-        rows = torch.exp((down - (2 * y - 1)) ** 2 * narrow) * brightness
-        columns = torch.exp((across - (2 * x - 1)) ** 2 * narrow)
-        pools += rows[:, :, None] * columns[:, None, :]
-    peak = pools.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-    field = pools.mul_((contrast[:, None, None] - 1) / peak).add_(1)
-    # summed in float64 so that the mean does not depend on how a device splits the sum
-    return field.div_(field.mean((1, 2), keepdim=True, dtype=torch.float64).float())[:, None]

@@ -4,13 +4,13 @@ Backward is the unprocessing of Brooks et al. CVPR 2019, section 3: tone curve, 
 white balance, each inverted. Forward is white balance, matrix, sRGB curve, tone curve, as a camera develops its raw.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from components.lowlight.noise import uniform
+from components.lowlight.mosaic import Site
 
 # XYZ to camera: Sony A7R, Olympus E-M10, Sony RX100 IV and Huawei Nexus 6P, as Brooks et al. took them from the files of
 # the Darmstadt Noise Dataset (Plotz and Roth, CVPR 2017)
@@ -29,8 +29,7 @@ HIGHLIGHT = 0.9  # grey level above which inverted gains fade to 1
 SHARES = 2**14
 
 
-@dataclass(frozen=True)
-class CameraColour:
+class CameraColour(NamedTuple):
     """What stands between sRGB and the filters of each photograph's camera."""
 
     matrix: Tensor  # (B, 3, 3) linear sRGB to white-balanced camera colours; rows sum to 1, so grey stays grey
@@ -38,24 +37,21 @@ class CameraColour:
     gains: Tensor  # (B, 3) white balance: camera colours times gains are white-balanced
 
 
-def draw_camera_colour(keys: Tensor, matrix_stream: int, balance_stream: int) -> CameraColour:
-    """A convex combination of published matrices, and white-balance gains, for each of keys (B,)."""
-    to_cameras = torch.tensor(CAMERAS, dtype=torch.float64) @ torch.tensor(XYZ, dtype=torch.float64)
-    shares = uniform(keys, matrix_stream, len(CAMERAS))[:, :, None, None]
-    # in a fixed order, as every sum here: a library's own order may change with the batch
-    mixed = torch.zeros(len(keys), 3, 3, device=keys.device)
-    for number, to_camera in enumerate(to_cameras.float().to(keys.device)):
-        mixed = mixed + shares[:, number] * to_camera
+def draw_camera_colour(mixing: Tensor, balance: Tensor) -> CameraColour:
+    """Published matrices mixed convexly by uniform numbers (B, 4), and white-balance gains by two more (B, 2)."""
+    # sums in a fixed order, as all here: a library's own order may change with the batch
+    mixed = sum(mixing[:, number, None, None] * matrix for number, matrix in enumerate(_srgb_to_cameras(mixing.device)))
     matrix = mixed / (mixed[:, :, :1] + mixed[:, :, 1:2] + mixed[:, :, 2:])
-    red, blue = uniform(keys, balance_stream, 2).unbind(1)
-    red, blue = (low + (high - low) * u for (low, high), u in ((RED_GAIN, red), (BLUE_GAIN, blue)))
-    return CameraColour(matrix, inverse_of(matrix), torch.stack([red, torch.ones_like(red), blue], dim=1))
+    gains = torch.ones(len(mixing), 3, device=mixing.device)
+    for channel, number, (low, high) in ((0, 0, RED_GAIN), (2, 1, BLUE_GAIN)):
+        gains[:, channel] = low + (high - low) * balance[:, number]
+    return CameraColour(matrix, inverse_of(matrix), gains)
 
 
-def srgb_colour(keys: Tensor) -> CameraColour:
-    """A camera whose filters are those of sRGB itself, for each of keys (B,)."""
-    same = torch.eye(3, device=keys.device).expand(len(keys), 3, 3)
-    return CameraColour(same, same, torch.ones(len(keys), 3, device=keys.device))
+def srgb_colour(count: int, device: torch.device) -> CameraColour:
+    """A camera whose filters are those of sRGB itself, `count` times."""
+    same = torch.eye(3, device=device).expand(count, 3, 3)
+    return CameraColour(same, same, torch.ones(count, 3, device=device))
 
 
 def inverse_of(matrix: Tensor) -> Tensor:
@@ -67,17 +63,20 @@ def inverse_of(matrix: Tensor) -> Tensor:
     return torch.stack(columns, dim=2) / determinant[:, None, None]
 
 
-def to_camera(linear: Tensor, colour: CameraColour, channels: Tensor) -> Tensor:
-    """Light behind one filter a column: linear sRGB (B, 3, H, W) and channels (W,) -> (B, H, W) in [0, 1].
+def sense(linear: Tensor, colour: CameraColour, sites: tuple[Site, ...]) -> Tensor:
+    """Linear sRGB (B, 3, H, W) to the light in [0, 1] behind each pixel's filter (B, 1 or 3, H, W).
 
-    Where the pixel is nearly white the inverted gains fade to 1 (Brooks et al.): a highlight clips in all channels.
+    Where a pixel is nearly white the inverted gains fade to 1 (Brooks et al.): a highlight clips in all channels.
     """
-    light = _mixture(linear, colour.matrix[:, channels])
     rows = colour.matrix.unbind(1)
-    grey = ((rows[0] + rows[1] + rows[2]) / 3)[:, None]
-    fade = _mixture(linear, grey).sub_(HIGHLIGHT).mul_(1 / (1 - HIGHLIGHT)).clamp_(0, 1)
-    kept = 1 / colour.gains[:, None, channels]
-    return light.mul_(fade.square_().mul_(1 - kept).add_(kept)).clamp_(0, 1)
+    grey = _mixture(linear, ((rows[0] + rows[1] + rows[2]) / 3)[:, None])
+    fade = grey.sub_(HIGHLIGHT).mul_(1 / (1 - HIGHLIGHT)).clamp_(0, 1).square_()
+    raw = linear.new_empty(len(linear), sites[-1].plane + 1, *linear.shape[2:])
+    for site in sites:
+        light = _mixture(linear[:, :, site.rows], colour.matrix[:, site.channels])
+        dimming = (1 / colour.gains)[:, None, site.channels]
+        torch.mul(light, (fade[:, site.rows] * (1 - dimming)).add_(dimming), out=site.of(raw))
+    return raw.clamp_(0, 1)
 
 
 def to_linear_srgb(balanced: Tensor, colour: CameraColour) -> Tensor:
@@ -106,6 +105,12 @@ def encode(linear: Tensor, tone: bool) -> Tensor:
 
 def _look_up(table: Tensor, index: Tensor) -> Tensor:
     return table.index_select(0, index.reshape(-1)).view(index.shape)
+
+
+@lru_cache
+def _srgb_to_cameras(device: torch.device) -> Tensor:
+    """(4, 3, 3)"""
+    return (torch.tensor(CAMERAS, dtype=torch.float64) @ torch.tensor(XYZ, dtype=torch.float64)).float().to(device)
 
 
 @lru_cache

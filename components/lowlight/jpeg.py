@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # ITU-T T.81, tables K.1 and K.2, row by row
+# fmt: off
 LUMINANCE = (
-    (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55)
-    + (14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62)
-    + (18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92)
-    + (49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99)
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
+    51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120,
+    101, 72, 92, 95, 98, 112, 100, 103, 99,
 )
 CHROMINANCE = (
-    (17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99)
-    + (24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99)
-    + (99,) * 32
+    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99,
 )
+# fmt: on
 # The transform's factors are whole multiples of 2^-13 and 2^-12. Every partial sum is then a whole number below 2^24,
 # which float32 holds exactly: the products are the same in any order of summation, so for any batch on any device.
 FORWARD_BITS, BACKWARD_BITS = 13, 12
@@ -49,9 +50,15 @@ def jpeg(images: Tensor, qualities: Tensor, chroma_halved: bool) -> Tensor:
 
 def quantisation(qualities: Tensor, table: tuple[int, ...]) -> Tensor:
     """The steps (B, 64) float32, whole numbers in 1..255, to which libjpeg scales a table for a quality in 1..100."""
-    percent = torch.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)[:, None]
-    base = torch.tensor(table, device=qualities.device)
-    return ((base * percent + 50) // 100).clamp(1, 255).float()
+    return _steps(table, qualities.device).index_select(0, qualities)
+
+
+@lru_cache
+def _steps(table: tuple[int, ...], device: torch.device) -> Tensor:
+    """(101, 64): the steps of every quality; those of quality 0 are never asked for."""
+    qualities = torch.arange(101)
+    percent = torch.where(qualities < 50, 5000 // qualities.clamp(min=1), 200 - 2 * qualities)[:, None]
+    return ((torch.tensor(table) * percent + 50) // 100).clamp(1, 255).float().to(device)
 
 
 def _to_ycc(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +105,9 @@ def _padded(planes: Tensor, rows: int, columns: int) -> Tensor:
 @lru_cache
 def _transforms(device: torch.device) -> tuple[Tensor, Tensor]:
     """Forward and backward discrete cosine transforms of an 8x8 block, as (64, 64) of whole numbers."""
-    cosines = [[math.cos((2 * x + 1) * u * math.pi / 16) * (0.5 if u else 0.125**0.5) for u in range(8)] for x in range(8)]
+    cosines = [
+        [math.cos((2 * x + 1) * u * math.pi / 16) * (0.5 if u else 0.125**0.5) for u in range(8)] for x in range(8)
+    ]
     one = torch.tensor(cosines, dtype=torch.float64)  # (x, u)
     both = torch.kron(one, one)  # (pixel, frequency)
     return tuple(
@@ -112,21 +121,27 @@ def _halved(chroma: Tensor) -> Tensor:
     padded = _padded(chroma, 2, 16)
     rows = padded[:, :, 0::2] + padded[:, :, 1::2]
     sums = rows[..., 0::2] + rows[..., 1::2]
-    turns = torch.tensor([0.25, 0.5], device=chroma.device).repeat(sums.shape[3] // 2)
-    return sums.mul_(0.25).add_(turns).floor_()
+    return sums.add_(_turns(1, 2, sums.shape[3] // 2, chroma.device)).mul_(0.25).floor_()
 
 
 def _doubled(chroma: Tensor) -> Tensor:
     """Twice the height and width, each new pixel 3/4 of the nearer sample and 1/4 of the farther, each way."""
     batch, channels, height, width = chroma.shape
-    near = chroma * 3
-    rows = chroma.new_empty(batch, channels, height, 2, width)
-    rows[:, :, :, 0] = near.add(torch.cat([chroma[:, :, :1], chroma[:, :, :-1]], dim=2))
-    rows[:, :, :, 1] = near.add(torch.cat([chroma[:, :, 1:], chroma[:, :, -1:]], dim=2))
-    rows = rows.view(batch, channels, 2 * height, width)
-    near = rows * 3
+    padded, near = F.pad(chroma, (0, 0, 1, 1), mode="replicate"), chroma * 3
+    tall = chroma.new_empty(batch, channels, height, 2, width)
+    torch.add(near, padded[:, :, :-2], out=tall[:, :, :, 0])
+    torch.add(near, padded[:, :, 2:], out=tall[:, :, :, 1])
+    tall = tall.view(batch, channels, 2 * height, width)
+    padded, near = F.pad(tall, (1, 1, 0, 0), mode="replicate"), tall * 3
     both = chroma.new_empty(batch, channels, 2 * height, width, 2)
-    # sixteenths, rounded up in one column and down in the next
-    both[..., 0] = near.add(torch.cat([rows[..., :1], rows[..., :-1]], dim=3)).add_(8).mul_(1 / 16).floor_()
-    both[..., 1] = near.add(torch.cat([rows[..., 1:], rows[..., -1:]], dim=3)).add_(7).mul_(1 / 16).floor_()
-    return both.view(batch, channels, 2 * height, 2 * width)
+    torch.add(near, padded[..., :-2], out=both[..., 0])
+    torch.add(near, padded[..., 2:], out=both[..., 1])
+    # sixteenths, rounded half up in one column and half down in the next, as libjpeg does
+    return (
+        both.view(batch, channels, 2 * height, 2 * width).add_(_turns(8, 7, width, chroma.device)).mul_(1 / 16).floor_()
+    )
+
+
+@lru_cache
+def _turns(first: float, second: float, times: int, device: torch.device) -> Tensor:
+    return torch.tensor([first, second], device=device).repeat(times)
