@@ -1,8 +1,8 @@
 """How many faces a second the camera model darkens: on one core, beside the same model in plain NumPy, and on CUDA.
 
-`python -m benchmarks.darken`. The plain version takes one image at a time, in float64, with `numpy.random.Generator`, and
-has Pillow write and read the JPEG: the way it is usually written. Every figure is the best of several rounds, in which
-the two versions take turns, since other work on the machine can only slow them down.
+`python -m benchmarks.darken`. The plain version takes one image at a time, in float64, with `numpy.random.Generator`,
+and has Pillow write and read the JPEG: the way it is usually written. The two versions take turns; each figure is the
+best of several rounds, in seconds of processor time, since other work on the machine can only slow a version down.
 """
 
 import datetime
@@ -100,7 +100,7 @@ def rates(case: Case) -> tuple[float, float]:
         for image, exposure in zip(arrays, light.tolist(), strict=False):
             photograph_plainly(image, exposure, generator, case.camera)
 
-    seconds = [(seconds_of(ours), seconds_of(plain)) for _ in range(ROUNDS)]
+    seconds = [(seconds_of(ours, time.process_time), seconds_of(plain, time.process_time)) for _ in range(ROUNDS)]
     return FACES / min(first for first, _ in seconds), PLAIN_FACES / min(second for _, second in seconds)
 
 
@@ -113,13 +113,13 @@ def cuda_rate(case: Case) -> float:
         photograph(images, keys, light, case.camera)
         torch.cuda.synchronize()
 
-    return CUDA_FACES / min(seconds_of(ours) for _ in range(ROUNDS))
+    return CUDA_FACES / min(seconds_of(ours, time.perf_counter) for _ in range(ROUNDS))
 
 
-def seconds_of(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
+def seconds_of(work: Callable[[], None], clock: Callable[[], float]) -> float:
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def processor() -> str:

@@ -98,10 +98,7 @@ def draw_scene(keys: Tensor, exposures: Tensor, size: torch.Size, config: Camera
     """Every random quantity from a stream of its own."""
     streams = (POOLS, COLOUR_MATRIX, WHITE_BALANCE, WHITE_BALANCE_ERROR, JPEG_QUALITY)
     pools, mixing, balance, error, quality = uniforms(keys, streams, POOL_DRAWS)
-    if config.unprocess:
-        colour = draw_camera_colour(mixing, balance)
-    else:
-        colour = srgb_colour(len(keys), keys.device)
+    colour = draw_camera_colour(mixing, balance) if config.unprocess else srgb_colour(len(keys), keys.device)
     errors = torch.ones_like(colour.gains)
     errors[:, 0::2] += config.white_balance_error * (2 * error[:, :2] - 1)
     qualities = draw_qualities(quality[:, 0], config.jpeg_quality_low, config.jpeg_quality_high)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from components.lowlight.mosaic import Site
 
-# XYZ to camera: Sony A7R, Olympus E-M10, Sony RX100 IV and Huawei Nexus 6P, as Brooks et al. took them from the files of
-# the Darmstadt Noise Dataset (Plotz and Roth, CVPR 2017)
+# XYZ to camera, as Brooks et al. took them from the Darmstadt Noise Dataset (Plotz and Roth, CVPR 2017), whose cameras
+# are a Sony A7R, an Olympus E-M10, a Sony RX100 IV and a Huawei Nexus 6P
 CAMERAS = (
     ((1.0234, -0.2969, -0.2266), (-0.5625, 1.6328, -0.0469), (-0.0703, 0.2188, 0.6406)),
     ((0.4913, -0.0541, -0.0202), (-0.6130, 1.3513, 0.2906), (-0.1564, 0.2151, 0.7183)),
