@@ -30,8 +30,8 @@ from components.lowlight.noise import normal, normal_quantile, poisson_quantile,
 # one stream of random numbers per purpose, so that adding one leaves the others as they are
 PHOTONS, READ, ROW, POOLS, COLOUR_MATRIX, WHITE_BALANCE, WHITE_BALANCE_ERROR, JPEG_QUALITY = range(8)
 
-# few enough that the planes of the computation stay in a processor's cache; the result does not depend on it
-PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
+# few enough to stay in a processor's cache and below what malloc gives back to the system; no result depends on it
+PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
 
 
 class Camera(Config):
@@ -153,7 +153,7 @@ def develop(numbers: Tensor, config: Camera) -> Tensor:
 
 
 def develop_colour(numbers: Tensor, balance: Tensor, sites: tuple[Site, ...], config: Camera) -> Tensor:
-    """Auto-exposure and white balance (B, 3): raw digital numbers (B, 1 or 3, H, W) to balanced light in [0, 1]."""
+    """Auto-exposure and white balance (B, 3), in place: raw digital numbers (B, 1 or 3, H, W) to light in [0, 1]."""
     red, green, blue = (channel_means(numbers, sites) * balance).unbind(1)
     mean = (red + green + blue) / 3
     gains = auto_gain(mean, config)[:, None] * balance
