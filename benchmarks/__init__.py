@@ -1,1 +1,1 @@
-"""Accuracy and speed, each a program that anyone can run."""
+"""Measurements: programs that anyone can run, each printing what stands beside it."""

@@ -62,6 +62,11 @@ def camera() -> Camera:
         lobes=3,
         contrast_cap=3.0,
         colour="mosaic",
+        unprocess=True,
+        white_balance_error=0.1,
+        jpeg_quality_low=80,
+        jpeg_quality_high=95,
+        jpeg_chroma_halved=True,
     )
 
 

@@ -58,7 +58,7 @@ def test_every_experiment_in_the_repository_loads_and_says_what_it_is_for(path):
     ("key", "allowed"),
     [
         ("extra", "allowed is .*camera.*ingest"),
-        ("camera.iso", "allowed is full_well_electrons, read_noise_electrons, .*colour$"),
+        ("camera.iso", "allowed is full_well_electrons, read_noise_electrons, .*jpeg_chroma_halved$"),
         ("model.llformer.widht", "allowed is width, heads, fusion_depth$"),
         ("train_prior.loss.kl", "allowed is contrastive_weight$"),
         ("ingest.path", "allowed is source, seed, train, valid, test$"),

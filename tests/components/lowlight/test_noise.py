@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.lowlight.noise import keys_of, normal, normal_quantile, poisson_quantile, uniform
+from components.lowlight.noise import keys_of, normal, normal_quantile, poisson_quantile, uniform, uniforms
 
 SEEDS = [1, 20261122]
-STREAMS = [0, 1, 2, 3, 16, 17, 32, 33, 34, 35]
+STREAMS = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 32, 33, 34, 35]
 
 
 def some_keys(seed: int, count: int = 200) -> torch.Tensor:
@@ -101,29 +101,44 @@ def test_keys_are_the_same_in_every_process_and_version():
     assert (uniform(keys_of(["face"], [0.05], 0), 1, 3) * 2**16).int().tolist() == [[58262, 41752, 52322]]
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(STREAMS), min_size=1, max_size=5), st.integers(1, 50))
+def test_streams_drawn_together_are_those_drawn_alone(streams, count):
+    together = uniforms(some_keys(1, 4), tuple(streams), count)
+    for numbers, stream in zip(together, streams, strict=True):
+        assert torch.equal(numbers, uniform(some_keys(1, 4), stream, count))
+
+
 @settings(deadline=None, max_examples=30)
-@given(st.floats(0, 8), st.integers(0, 2**32))
+@given(st.floats(0, 4), st.integers(0, 2**32))
 def test_few_photons_are_counted_exactly(mean, seed):
     """Up to the rounding of float32: the count lies between the quantiles just below and just above the share."""
     generator = torch.Generator().manual_seed(seed)
     shares = (torch.randint(0, 2**24 - 64, (500,), generator=generator).float() + 0.5) * 2.0**-24
     mean32 = torch.full_like(shares, mean)
-    drawn, exact, around = poisson_quantile(mean32, shares).numpy(), shares.double().numpy(), 4e-7
+    drawn, exact, around = poisson_quantile(mean32, shares).numpy(), shares.double().numpy(), 1e-6
     assert np.all(drawn >= stats.poisson.ppf(np.clip(exact - around, 1e-300, 1), float(mean32[0])))
     assert np.all(drawn <= stats.poisson.ppf(np.clip(exact + around, 0, 1 - 1e-12), float(mean32[0])))
     assert np.mean(drawn != stats.poisson.ppf(exact, float(mean32[0]))) < 0.01
 
 
-@pytest.mark.parametrize("mean", [8.01, 8.5, 9, 10, 15, 30, 100, 500, 2000])
-def test_many_photons_are_off_by_one_at_most_in_less_than_one_case_of_a_hundred(mean):
-    shares = uniform(some_keys(5), 0, 500).flatten().clamp(max=1 - 2.0**-23)
+@pytest.mark.parametrize("mean", [0.01, 1.0, 4.0])
+def test_the_greatest_share_is_counted_to_its_end(mean):
+    greatest = torch.tensor([1 - 2.0**-23, 1 - 2.0**-24])
+    counted = poisson_quantile(torch.full((2,), mean), greatest).tolist()
+    assert counted == pytest.approx(stats.poisson.ppf(greatest.double().numpy(), mean), abs=1)
+
+
+@pytest.mark.parametrize("mean", [4.01, 4.5, 6, 8.5, 10, 15, 30, 100, 500, 2000])
+def test_many_photons_are_off_by_one_at_most_in_less_than_one_case_of_five_hundred(mean):
+    shares = uniform(some_keys(5), 0, 500).flatten()
     drawn = poisson_quantile(torch.full_like(shares, mean), shares).double().numpy()
     wrong = np.abs(drawn - stats.poisson.ppf(shares.double().numpy(), mean))
     assert wrong.max() <= 1
-    assert np.mean(wrong > 0) < 0.01
+    assert np.mean(wrong > 0) < 0.002
 
 
-@pytest.mark.parametrize("mean", [0.02, 0.3, 2, 8, 8.1, 40, 700])
+@pytest.mark.parametrize("mean", [0.02, 0.3, 2, 4, 4.1, 40, 700])
 def test_counts_have_mean_and_variance_of_a_poisson_number(mean):
     shares = uniform(some_keys(6), 0, 500).flatten().clamp(max=1 - 2.0**-23)
     drawn = poisson_quantile(torch.full_like(shares, mean), shares).double().numpy()
