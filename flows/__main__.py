@@ -124,12 +124,13 @@ def stage(name: str, experiment: str, as_json: bool) -> None:
 def validate(experiment: str, table: Path, as_json: bool) -> None:
     """Judge any face table by an experiment's rules, outside the pipeline (rejects.parquet is looked for beside it)."""
     from components import experiment as params_file
+    from components.stages.validate import Params
     from flows import project, staging, validation
 
     rejects = table.resolve().with_name("rejects.parquet")
     with staging.one_line_errors() as explain:
         params = params_file.given(params_file.load(project.params_path(experiment)), "validate")
-        assert isinstance(params, validation.Params)
+        assert isinstance(params, Params)
         pages = project.reports_folder(experiment) / "validate"
         found = validation.examine(params, table.resolve(), rejects if rejects.exists() else None, pages)
     if explain:
