@@ -12,12 +12,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from components import atomic
-from components.data import sheets
 from components.data.table import DarkFaces, notes, open_table, read_dark, read_known
 from components.learning import evaluation
 from components.learning.evaluation import FIGURES, exposure_name
 from components.records import DataError
-from flows import charts, project, tracking
+from flows import charts, project, sheets, tracking
 from flows.charts import Axis, Point, Series
 from flows.policy import Policy
 from flows.project import ROOT, Failed

@@ -1,6 +1,6 @@
 """Great Expectations judges a face table; nothing is trained on one that fails.
 
-The rules are built here from the limits in the params file; what they look at are facts (components/data/facts.py).
+The rules are built here from the limits in the params file; what they look at are facts (components/stages/facts.py).
 """
 
 import json
@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from components import atomic
-from components.data import facts, sources
+from components.data import sources
 from components.data.table import SPLITS
 from components.records import DataError, Report
+from components.stages import facts
 from components.stages.validate import Level, Params
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")

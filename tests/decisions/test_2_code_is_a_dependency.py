@@ -10,7 +10,11 @@ from clones import REPOSITORY, Clone
 
 from components import experiment
 
+ENGINES = {"validate": "flows.validation", "sweep": "flows.sweep"}  # whose stages an engine of flows runs
 GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+TRAININGS = {"train_prior", "sweep", "train_diffusion", "train_baseline"}
 
 
 def files_under(dependency: str) -> set[str]:
@@ -21,9 +25,10 @@ def files_under(dependency: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", GRAPH)
 def test_dependencies_are_the_import_closure_and_nothing_more(stage: str):
-    modules = grimp.build_graph("components", cache_dir=None).find_upstream_modules(f"components.stages.{stage}")
-    needed = {f"{module.replace('.', '/')}.py" for module in modules} | {f"components/stages/{stage}.py"}
-    declared = [name for name in GRAPH[stage]["do"]["deps"] if name.startswith("components/")]
+    module = ENGINES.get(stage, f"components.stages.{stage}")
+    modules = grimp.build_graph("components", "flows", cache_dir=None).find_upstream_modules(module) | {module}
+    needed = {f"{module.replace('.', '/')}.py" for module in modules}
+    declared = [name for name in GRAPH[stage]["do"]["deps"] if name.startswith(("components/", "flows/"))]
     covered = set().union(*(files_under(name) for name in declared))
     assert covered == {name for name in needed if not (REPOSITORY / name.removesuffix(".py")).is_dir()}
 
@@ -83,11 +88,13 @@ def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
         ("components/gates.py", set()),
         ("components/__main__.py", set()),
         ("flows/tracking.py", set()),
+        ("flows/validation.py", {"validate"}),
+        ("flows/sweep.py", {"sweep"}),
         ("components/learning/evaluation.py", {"evaluate"}),
-        ("components/learning/optim.py", {"train_prior", "train_diffusion", "train_baseline"}),
-        ("components/model/schedule.py", {"train_prior", "train_diffusion", "train_baseline", "evaluate"}),
-        ("components/lowlight/noise.py", {"darken", "train_prior", "train_diffusion", "train_baseline"}),
-        ("components/data/sources.py", {"ingest"}),
+        ("components/learning/optim.py", TRAININGS),
+        ("components/model/schedule.py", TRAININGS | {"evaluate"}),
+        ("components/lowlight/noise.py", TRAININGS | {"darken"}),
+        ("components/data/sources.py", {"ingest", "validate"}),
     ],
 )
 def test_a_change_of_code_makes_stale_what_imports_it(clone: Clone, file: str, expected: set[str]):

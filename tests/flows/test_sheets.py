@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from components.data.sheets import PAPER, Layout, contact_sheet, png, wrapped
+from flows.sheets import PAPER, Layout, contact_sheet, png, wrapped
 
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
 GREY = np.full((8, 8, 1), 128, np.uint8)
