@@ -1,0 +1,1 @@
+"""Accuracy and speed, each a program that anyone can run."""
