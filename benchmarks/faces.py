@@ -86,7 +86,7 @@ class Scaled(nn.Module):
 def measure(train: Faces, test: Faces, camera: Camera, exposure: float, epochs: int) -> list[float]:
     """Recall of each emotion on test, after training under the same light."""
     torch.manual_seed(SEED)
-    network = Scaled().to(memory_format=torch.channels_last)
+    network = Scaled()
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=0.05)
     config = batches(exposure, shift_pixels=3, flip=True)
     steps = epochs * -(-len(train.ids) // config.size)
@@ -129,7 +129,9 @@ def sheet() -> bytes:
         if all(len(row) == len(columns) for row in rows):
             break
     heads = [name if number % EACH == 0 else "" for number, name in enumerate(columns)]
-    return png(contact_sheet([[face.pixels for face in row] for row in rows], list(EMOTIONS), heads, 1))
+    # without the last two bits, which nobody sees, the file is a third smaller
+    pictures = [[face.pixels // 4 * 4 + 2 for face in row] for row in rows]
+    return png(contact_sheet(pictures, list(EMOTIONS), heads, 1))
 
 
 if __name__ == "__main__":

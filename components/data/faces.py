@@ -1,7 +1,7 @@
 """The embedded default data set: parametric cartoon faces in colour that show seven emotions.
 
-A face is a stack of painted layers (portrait.py); an emotion is the sum of its FACS action units, each a small change
-of geometry in head units (painting.py). A face is a function of seed, split and its number alone.
+A face is a stack of painted layers (drawing/portrait.py); an emotion is the sum of its FACS action units, each a
+small change of geometry in head units (drawing/painting.py). A face is a function of seed, split and its number alone.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.data.dice import FACE_STREAM, SUBJECT_STREAM, Dice, Traits
-from components.data.hair import BEARDS, BUN, HAIR_STYLES, SHORT_STYLES, STYLE_TRAITS
-from components.data.painting import palette
-from components.data.portrait import FRAMES, render
+from components.data.drawing.dice import FACE_STREAM, SUBJECT_STREAM, Dice, Traits
+from components.data.drawing.hair import BEARDS, BUN, HAIR_STYLES, SHORT_STYLES, STYLE_TRAITS
+from components.data.drawing.painting import palette
+from components.data.drawing.portrait import FRAMES, render
 
 EMOTIONS: tuple[str, ...] = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
 BATCH, FACES_PER_SUBJECT = 8, 12
@@ -21,9 +21,9 @@ BATCH, FACES_PER_SUBJECT = 8, 12
 EMOTION_UNITS = ((), (6, 12), (1, 2, 5, 26), (1, 4, 15), (4, 5, 7, 23), (9, 15, 16), (1, 2, 4, 5, 7, 20, 26))
 # What each unit at full activity adds to the geometry; raising, opening and strengthening count as positive.
 ACTION_UNITS: dict[int, dict[str, float]] = {
-    1: {"inner_brow": 0.155, "outer_brow": -0.02, "lid_slant": 0.25, "forehead_lines": 0.4},
+    1: {"inner_brow": 0.175, "outer_brow": -0.02, "lid_slant": 0.27, "forehead_lines": 0.4},
     2: {"inner_brow": 0.02, "outer_brow": 0.12, "forehead_lines": 0.4},
-    4: {"inner_brow": -0.08, "outer_brow": -0.02, "brow_approach": 0.04, "frown": 1.0, "lid_slant": -0.1},
+    4: {"inner_brow": -0.10, "outer_brow": -0.01, "brow_approach": 0.04, "frown": 1.0, "lid_slant": -0.13},
     5: {"upper_lid": 0.05},
     6: {"cheek": 1.0, "lower_lid": -0.05},
     7: {"upper_lid": -0.015, "lower_lid": -0.045},
@@ -44,7 +44,7 @@ IDENTITY_RANGES = {
     "eye_width": (0.135, 0.165),
     "eye_open": (0.055, 0.085),
     "eye_distance": (0.24, 0.28),
-    "eye_tilt": (-0.12, 0.10),
+    "eye_tilt": (-0.10, 0.10),
     "eye_peak": (-0.25, 0.25),
     "lid_crease": (0.0, 0.6),
     "lashes": (0.006, 0.02),
@@ -145,8 +145,8 @@ def draw_expression(dice: Dice, labels: np.ndarray, intensity: np.ndarray) -> Tr
     for unit, changes in ACTION_UNITS.items():
         belongs = np.array([unit in units for units in EMOTION_UNITS], np.float32)[labels][:, None, None]
         # Most draws are negative: a unit outside the emotion is usually still.
-        stray = np.maximum(dice.between(-0.40, 0.27), 0)
-        activity = belongs * intensity * dice.between(0.65, 1.15) + (1 - belongs) * stray
+        stray = np.maximum(dice.between(-0.40, 0.22), 0)
+        activity = belongs * intensity * dice.between(0.7, 1.15) + (1 - belongs) * stray
         for name, change in changes.items():
             total[name] += change * activity
     return Traits(total)

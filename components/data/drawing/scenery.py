@@ -2,8 +2,19 @@
 
 import numpy as np
 
-from components.data.dice import Dice, Traits
-from components.data.painting import PIXEL, SIZE, coverage, dome, ellipse, glaze, paint, ripple, rounded_box, tint
+from components.data.drawing.dice import Dice, Traits
+from components.data.drawing.painting import (
+    PIXEL,
+    SIZE,
+    coverage,
+    dome,
+    ellipse,
+    glaze,
+    paint,
+    ripple,
+    rounded_box,
+    tint,
+)
 
 # Uniform ranges, drawn for every face. Roll is the tangent of the angle; yaw and pitch are how far the middle of the
 # face moves; light_x and light_y are where the light comes from, with the head in the middle and 1 towards the viewer.

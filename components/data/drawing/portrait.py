@@ -6,10 +6,21 @@ all faces of a subject share, `face` what its action units add, `head` the place
 
 import numpy as np
 
-from components.data.dice import Dice, Traits
-from components.data.hair import paint_beard, paint_brows, paint_hair_before, paint_hair_behind
-from components.data.painting import coverage, dome, ellipse, glaze, paint, palette, ripple, rounded_box, stroke, tint
-from components.data.scenery import draw_scene, light_up, paint_backdrop, paint_scarf, place_head
+from components.data.drawing.dice import Dice, Traits
+from components.data.drawing.hair import paint_beard, paint_brows, paint_hair_before, paint_hair_behind
+from components.data.drawing.painting import (
+    coverage,
+    dome,
+    ellipse,
+    glaze,
+    paint,
+    palette,
+    ripple,
+    rounded_box,
+    stroke,
+    tint,
+)
+from components.data.drawing.scenery import draw_scene, light_up, paint_backdrop, paint_scarf, place_head
 
 # Factors of the skin's colour where the light falls and where it does not: blood shows through in the shade.
 LIT, SHADED, LIFT = tint(0.99, 0.915, 0.86), tint(0.58, 0.45, 0.39), tint(20, 14, 11)
@@ -149,7 +160,7 @@ def paint_eyes(canvas: np.ndarray, head: Traits, who: Traits, face: Traits) -> N
     slant = (face.lid_slant + who.eye_tilt) * offset
     upper = slant - np.maximum(who.eye_open + face.upper_lid, 0.010) * bow * (1 + who.eye_peak * along)
     lower = slant * 0.6 + np.maximum(0.72 * who.eye_open + face.lower_lid, 0.006) * bow
-    opening = np.maximum(upper - y, y - lower)
+    opening = np.maximum(np.maximum(upper - y, y - lower), np.abs(offset) - who.eye_width)
     paint(canvas, opening, EYE_WHITE * (0.62 + 0.38 * head.light))
     glaze(canvas, 0.55 * dome(offset, y - upper, 0.2, 0.05) * (opening < 0), DEEPER)
     looking = offset - head.sign * head.gaze

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from components.data.dice import Traits
-from components.data.painting import dome, ellipse, paint, ripple, stroke
+from components.data.drawing.dice import Traits
+from components.data.drawing.painting import dome, ellipse, paint, ripple, stroke
 
 # Hairline y at the middle, length at the sides, volume, lower end behind the head, slant of the parting, how far the
 # temples recede, depth of the curls at the silhouette, how ragged the fringe is, how tall the hair stands.
@@ -58,12 +58,18 @@ def paint_hair_before(canvas: np.ndarray, head: Traits, who: Traits, face: Trait
     slope = (4 * (who.sides - who.parting) * across**3 + who.parting) / who.face_width
     # Divided by the slope, the distance downwards becomes one across the edge: a steep edge stays smooth.
     front = (head.down - edge) / np.sqrt(1 + slope**2)
+    # What stands out beyond the face reaches down to the ears.
+    beside = np.maximum(-head.outline, head.y - who.hairline - who.sides)
     cap = ellipse(head.x, head.y + 0.03, who.hair_width, who.hair_height) - curls(head, who)
     flow = across * (1 + 0.5 * head.y) + 0.06 * who.parting + who.curl * (9 * head.y + 3 * ripple(4 * head.y))
     strands = 0.5 * ripple(6 * flow) + 0.5 * ripple(13.7 * flow + 0.3)
     glow = dome(head.x - 0.35 * head.light_x, head.y + 0.62, 0.5, 0.28)
     shade = 0.74 + 0.18 * strands + 0.22 * head.light_x * head.x
-    paint(canvas, np.maximum(cap, front), who.hair * shade + (14 + 0.22 * who.hair) * glow * (0.5 + strands))
+    paint(
+        canvas,
+        np.maximum(cap, np.minimum(front, beside)),
+        who.hair * shade + (14 + 0.22 * who.hair) * glow * (0.5 + strands),
+    )
 
 
 def paint_brows(canvas: np.ndarray, head: Traits, who: Traits, face: Traits) -> None:
@@ -89,9 +95,9 @@ def paint_beard(canvas: np.ndarray, head: Traits, who: Traits, face: Traits) -> 
     full = np.minimum(np.maximum(outline, cheeks - head.down), moustache)
     chin = np.maximum(ellipse(head.inner, head.jaw_y - 0.66, 0.17, 0.16), 0.5 - head.down)
     goatee = np.minimum(chin, moustache + 0.012)
-    hairs = 0.75 + 0.3 * ripple(9 * head.inner + 3 * head.down)
+    hairs = 0.88 + 0.14 * ripple(13 * head.inner + 4 * head.down)
     for kind, shape, opaque, edge in (
-        ("stubble", full, 0.33, 4.0),
+        ("stubble", full + 0.03, 0.25, 7.0),
         ("moustache", moustache, 0.92, 1.8),
         ("goatee", goatee, 0.9, 2.0),
         ("full", full, 0.9, 3.5),
