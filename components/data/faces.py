@@ -166,8 +166,8 @@ def describe(who: Traits, scene: Traits, intensity: np.ndarray, row: int) -> dic
         "scarf": yes_or_no(scene.scarf),
         "intensity": ("faint", "medium", "full")[np.digitize(intensity[row, 0, 0], (0.5, 0.75))],
         "age_lines": "high" if who.age[row, 0, 0] > 0.5 else "low",
-        "pose": "turned" if np.abs(scene.yaw[row, 0, 0]) > 0.08 else "frontal",
-        "light": "front" if np.abs(light) < 0.5 else "left" if light < 0 else "right",
+        "pose": "turned" if np.abs(scene.yaw[row, 0, 0]) > 0.06 else "frontal",
+        "light": "front" if np.abs(light) < 0.3 else "left" if light < 0 else "right",
     }
 
 

@@ -23,12 +23,12 @@ SCENE_RANGES = {
     "shift_y": (-0.01, 0.07),
     "roll": (-0.12, 0.12),
     "scale": (0.95, 1.08),
-    "yaw": (-0.15, 0.15),
-    "pitch": (-0.06, 0.07),
+    "yaw": (-0.12, 0.12),
+    "pitch": (-0.05, 0.06),
     "gaze": (-0.025, 0.025),
-    "light_x": (-1.1, 1.1),
+    "light_x": (-0.8, 0.8),
     "light_y": (-0.9, 0.1),
-    "ambient": (0.25, 0.5),
+    "ambient": (0.35, 0.55),
     "brightness": (0.9, 1.08),
     "warmth": (-0.05, 0.05),
 }
@@ -47,13 +47,13 @@ def draw_scene(dice: Dice) -> Traits:
 def paint_backdrop(dice: Dice, scene: Traits) -> np.ndarray:
     """A canvas with a gradient, and stripes, blocks or spots out of focus before it."""
     down, right = ((np.mgrid[:SIZE, :SIZE].astype(np.float32) + 0.5) * PIXEL - 1)[:, None]
-    canvas = np.zeros((3, 1, SIZE, SIZE), np.float32) + dice.between(75, 195) + dice.colour(-26, 26)
+    canvas = np.zeros((3, 1, SIZE, SIZE), np.float32) + dice.between(85, 190) + dice.colour(-22, 22)
     canvas += dice.colour(-24, 24) * down + dice.colour(-12, 12) * right
     slanted = (right + dice.between(-0.7, 0.7) * down) * dice.between(1.2, 2.6) + dice.between(0, 1)
-    glaze(canvas, scene.stripes * np.clip(2 * ripple(slanted) - 0.6, 0, 1), SAME, dice.colour(-34, 34))
+    glaze(canvas, scene.stripes * np.clip(2 * ripple(slanted) - 0.6, 0, 1), SAME, dice.colour(-24, 24))
     for _ in range(3):
         x, y = right - dice.between(-1, 1), down - dice.between(-1, 0.7)
-        size_x, size_y, change = dice.between(0.12, 0.55), dice.between(0.12, 0.6), dice.colour(-40, 40)
+        size_x, size_y, change = dice.between(0.12, 0.55), dice.between(0.12, 0.6), dice.colour(-28, 28)
         glaze(canvas, scene.blocks * coverage(rounded_box(x, y, size_x, size_y, 0.03), 2.5), SAME, change)
         glaze(canvas, scene.spots * dome(x, y, size_x + 0.2, size_x + 0.2) ** 2, SAME, 1.4 * change)
     return canvas
