@@ -9,14 +9,14 @@ import yaml
 
 from components import atomic
 from components.config import ConfigError
-from components.data import ferplus, parquet, sources
+from components.data import fer2013, ferplus, parquet, sources
 from components.data.archive import UnreadableError, escaped, write_archive
 from components.data.ferplus import FerPlus
 from components.data.sources import Source
 from components.data.tree import Tree, open_tree
 from components.experiment import load
 from components.records import DataError, Face
-from flows import fer2013, project, versioning
+from flows import project, versioning
 from flows.project import ROOT, Failed
 
 HEADER = "# The experiments whose data is in this clone. `lldif data add` adds to it.\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.data import fer2013, ferplus, sources
 from components.data.tree import open_tree
 from components.records import DataError, Face, Reject
-from flows import fer2013, ferplus, sources
 
 USAGES = ["Training"] * 8 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
 NEW_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"

@@ -1,0 +1,1 @@
+"""How an embedded face is painted: numbers in, pixels out."""
