@@ -166,8 +166,8 @@ def draw_colour(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 def unprocess(linear: np.ndarray, matrix: np.ndarray, gains: np.ndarray) -> np.ndarray:
     light = linear @ matrix.T
-    mask = (np.maximum(light.mean(2, keepdims=True) - HIGHLIGHT, 0) / (1 - HIGHLIGHT)) ** 2
-    return np.clip(light * np.maximum(mask + (1 - mask) / gains, 1 / gains), 0, 1)
+    nearly_white = np.clip((light.mean(2, keepdims=True) - HIGHLIGHT) / (1 - HIGHLIGHT), 0, 1) ** 2
+    return np.maximum(light / gains * (1 + nearly_white * (gains.max() - 1)), 0)
 
 
 def mosaic_of(light: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ CAMERAS = (
 # linear sRGB to XYZ, D65 (IEC 61966-2-1)
 XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 RED_GAIN, BLUE_GAIN = (1.9, 2.4), (1.5, 1.9)  # white balance, uniform; green has gain 1
-HIGHLIGHT = 0.9  # grey level above which inverted gains fade to 1
+HIGHLIGHT = 0.9  # grey level above which light is nearly white
 
 # entries of the table that encodes linear light: no entry is wider than a fifth of an sRGB level
 SHARES = 2**14
@@ -64,19 +64,21 @@ def inverse_of(matrix: Tensor) -> Tensor:
 
 
 def sense(linear: Tensor, colour: CameraColour, sites: tuple[Site, ...]) -> Tensor:
-    """Linear sRGB (B, 3, H, W) to the light in [0, 1] behind each pixel's filter (B, 1 or 3, H, W).
+    """Linear sRGB (B, 3, H, W) to the light from 0 on behind each pixel's filter (B, 1 or 3, H, W); 1 is white.
 
-    Where a pixel is nearly white the inverted gains fade to 1 (Brooks et al.): a highlight clips in all channels.
+    Inverted gains would dim even white, which fills the sensor in every colour. Brooks et al. let them fade to 1 there;
+    at less than full exposure that turns white pink. Here what is nearly white becomes brighter instead, until at white
+    every colour reaches 1: neutral however dark, and clipped at full exposure.
     """
     rows = colour.matrix.unbind(1)
     grey = _mixture(linear, ((rows[0] + rows[1] + rows[2]) / 3)[:, None])
-    fade = grey.sub_(HIGHLIGHT).mul_(1 / (1 - HIGHLIGHT)).clamp_(0, 1).square_()
+    nearly_white = grey.sub_(HIGHLIGHT).mul_(1 / (1 - HIGHLIGHT)).clamp_(0, 1).square_()
+    brighter = nearly_white.mul_(colour.gains.amax(1)[:, None, None] - 1).add_(1)
     raw = linear.new_empty(len(linear), sites[-1].plane + 1, *linear.shape[2:])
     for site in sites:
         light = _mixture(linear[:, :, site.rows], colour.matrix[:, site.channels])
-        dimming = (1 / colour.gains)[:, None, site.channels]
-        torch.mul(light, (fade[:, site.rows] * (1 - dimming)).add_(dimming), out=site.of(raw))
-    return raw.clamp_(0, 1)
+        torch.mul(light.mul_((1 / colour.gains)[:, None, site.channels]), brighter[:, site.rows], out=site.of(raw))
+    return raw.clamp_(min=0)
 
 
 def to_linear_srgb(balanced: Tensor, colour: CameraColour) -> Tensor:

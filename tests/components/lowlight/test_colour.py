@@ -126,9 +126,17 @@ def test_a_mosaic_is_what_planes_see_at_its_sites():
             assert torch.equal(site.of(mosaic)[:, :, column], planes[:, channel, site.rows, column])
 
 
-def test_white_stays_white_and_fills_every_pixel():
-    white = torch.ones(10, 3, 4, 4)
-    assert torch.allclose(sense(white, drawn(10), plane_sites(4, CPU)), white, atol=1e-5)
+def test_white_fills_every_pixel_and_is_neutral_at_any_exposure():
+    white, colour = torch.ones(10, 3, 4, 4), drawn(10)
+    raw = sense(white, colour, plane_sites(4, CPU))
+    assert raw.min() > 1 - 1e-5
+    back = to_linear_srgb(0.01 * raw * colour.gains[:, :, None, None], colour)
+    assert torch.allclose(back, back[:, :1].expand_as(back), rtol=1e-4)
+
+
+def test_the_lighter_a_grey_the_more_light_it_sends():
+    greys, colour = torch.linspace(0, 1, 256).expand(1, 3, 1, 256), drawn(1)
+    assert sense(greys, colour, plane_sites(256, CPU)).diff(dim=3).min() > 0
 
 
 def test_dark_grey_is_dimmed_by_the_gains_and_comes_back_grey():
