@@ -1,4 +1,7 @@
-"""`lldif clean`: what goes, what stays. Folders in a temporary place, 3 s; one real clone with its registry, 20 s."""
+"""Decision 12: what old work leaves is bounded, and what is needed stays.
+
+Folders in a temporary place, 3 s; one real clone with its registry, 20 s.
+"""
 
 import json
 import os
@@ -222,6 +225,7 @@ def test_a_real_clone_lists_cleans_and_goes_on(clone: Clone):
     policy = clone.path / "mlflow.yaml"
     policy.write_text(policy.read_text().replace("unregistered_runs_per_stage: 20", "unregistered_runs_per_stage: 0"))
     age(clone.path / "state" / "gate", (NOW - policy.stat().st_mtime) / 86400 + 40)
+    (clone.path / "state" / "clean.lock").touch()
     before = hashes(clone.path / "mlartifacts") | hashes(clone.path / "state")
     listed = clone.answer("lldif", "clean", "--dry-run", "--json")
     assert hashes(clone.path / "mlartifacts") | hashes(clone.path / "state") == before
