@@ -92,6 +92,15 @@ def test_checkpoints_and_rays_files_of_finished_states_go_beyond_the_newest_and_
     assert clean() == []
 
 
+def test_the_newest_attempt_stays_whole_though_others_ended_after_it(project: Path):
+    for number in (1, 2):
+        leave(project, number, Past("train_prior", "ok", number))
+    newest = leave(project, 3, Past("train_prior", "ok", 90, is_newest=True))  # an old one that was asked for again
+    before = hashes(newest)
+    assert clean() == []
+    assert hashes(newest) == before
+
+
 def test_stages_are_counted_apart(project: Path):
     for number, stage in enumerate(["train_prior", "train_prior", "train_baseline", "train_baseline"]):
         leave(project, number, Past(stage, "ok", number))
