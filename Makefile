@@ -27,7 +27,7 @@ check: install  ## format, lint, types, and the floors of the house
 repro: install  ## the same stages by DVC alone
 	dvc repro
 
-clean:  ## everything that can be made again: outputs, states, caches of tools (not the registry, not DVC's cache)
+clean:  ## away with all that can be made again, current outputs and states too (only what is old: lldif clean)
 	rm -rf runs state .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 

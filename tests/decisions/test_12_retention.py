@@ -1,4 +1,7 @@
-"""`lldif clean`: what goes, what stays. Folders in a temporary place, 3 s; one real clone with its registry, 20 s."""
+"""Decision 12: what old work leaves is bounded, and what is needed stays.
+
+Folders in a temporary place, 3 s; one real clone with its registry, 20 s.
+"""
 
 import json
 import os
@@ -71,7 +74,10 @@ def age(path: Path, days: float) -> None:
 
 
 def clean(rules: Retention = RULES) -> list[str]:
-    return [one.name for one in retention.old_files(rules, NOW) if retention.remove_file(one)]
+    """What goes, which must be just what a dry run lists."""
+    listed = retention.old_files(rules, NOW)
+    assert all(retention.remove_file(one) for one in listed)
+    return [one.name for one in listed]
 
 
 def test_checkpoints_and_rays_files_of_finished_states_go_beyond_the_newest_and_the_truth_stays(project: Path):
@@ -86,6 +92,15 @@ def test_checkpoints_and_rays_files_of_finished_states_go_beyond_the_newest_and_
     assert clean() == []
 
 
+def test_the_newest_attempt_stays_whole_though_others_ended_after_it(project: Path):
+    for number in (1, 2):
+        leave(project, number, Past("train_prior", "ok", number))
+    newest = leave(project, 3, Past("train_prior", "ok", 90, is_newest=True))  # an old one that was asked for again
+    before = hashes(newest)
+    assert clean() == []
+    assert hashes(newest) == before
+
+
 def test_stages_are_counted_apart(project: Path):
     for number, stage in enumerate(["train_prior", "train_prior", "train_baseline", "train_baseline"]):
         leave(project, number, Past(stage, "ok", number))
@@ -96,6 +111,7 @@ def test_a_folder_goes_when_it_is_old_unless_an_output_comes_from_it(project: Pa
     for number in (1, 2):
         leave(project, number, Past("train_prior", "ok", number))
     old = leave(project, 3, Past("train_prior", "ok", 31))
+    os.utime(old, (NOW, NOW))  # its checkpoint was cleaned today: that makes it no younger
     current = leave(project, 4, Past("train_prior", "ok", 32, is_current=True))
     clean()
     assert not old.exists()
@@ -222,6 +238,7 @@ def test_a_real_clone_lists_cleans_and_goes_on(clone: Clone):
     policy = clone.path / "mlflow.yaml"
     policy.write_text(policy.read_text().replace("unregistered_runs_per_stage: 20", "unregistered_runs_per_stage: 0"))
     age(clone.path / "state" / "gate", (NOW - policy.stat().st_mtime) / 86400 + 40)
+    (clone.path / "state" / "clean.lock").touch()
     before = hashes(clone.path / "mlartifacts") | hashes(clone.path / "state")
     listed = clone.answer("lldif", "clean", "--dry-run", "--json")
     assert hashes(clone.path / "mlartifacts") | hashes(clone.path / "state") == before
