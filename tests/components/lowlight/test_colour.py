@@ -134,6 +134,13 @@ def test_white_fills_every_pixel_and_is_neutral_at_any_exposure():
     assert torch.allclose(back, back[:, :1].expand_as(back), rtol=1e-4)
 
 
+def test_no_colour_sends_less_than_no_light():
+    """Though some lie beyond what a camera's filters tell apart, and the matrix makes them negative."""
+    linear, colour = decode(random_images(20), tone=True), drawn(20)
+    assert torch.einsum("bij,bjhw->bihw", colour.matrix, linear).min() < 0
+    assert sense(linear, colour, plane_sites(16, CPU)).min() == 0
+
+
 def test_the_lighter_a_grey_the_more_light_it_sends():
     greys, colour = torch.linspace(0, 1, 256).expand(1, 3, 1, 256), drawn(1)
     assert sense(greys, colour, plane_sites(256, CPU)).diff(dim=3).min() > 0
