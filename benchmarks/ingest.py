@@ -141,10 +141,8 @@ def report(kind: str, counts: list[int], where: Path | None) -> str:
     lines.append(f"{'faces':>9} {'seconds':>9} {'cpu s':>9} {'faces/s':>9} {'MiB above':>10} {'bytes/face':>11}")
     extra = [max(result["bytes"] - floor, 1) for result in results.values()]
     for (faces, result), above in zip(results.items(), extra, strict=True):
-        figures = (
-            f"{result['seconds']:9.1f} {faces / result['seconds']:9.0f} {above / 2**20:10.1f} {above / faces:11.0f}"
-        )
-        lines.append(f"{faces:9d} {figures}")
+        times = f"{result['seconds']:9.1f} {result['cpu_seconds']:9.1f} {faces / result['seconds']:9.0f}"
+        lines.append(f"{faces:9d} {times} {above / 2**20:10.1f} {above / faces:11.0f}")
     if len(counts) > 1:
         seconds = [result["cpu_seconds"] for result in results.values()]
         slope = (extra[-1] - extra[0]) / (counts[-1] - counts[0])
