@@ -135,10 +135,11 @@ def test_white_fills_every_pixel_and_is_neutral_at_any_exposure():
 
 
 def test_no_colour_sends_less_than_no_light():
-    """Though some lie beyond what a camera's filters tell apart, and the matrix makes them negative."""
-    linear, colour = decode(random_images(20), tone=True), drawn(20)
-    assert torch.einsum("bij,bjhw->bihw", colour.matrix, linear).min() < 0
-    assert sense(linear, colour, plane_sites(16, CPU)).min() == 0
+    """Though pure blue is one that the first camera's red and green filters could answer only by a negative number."""
+    first = draw_camera_colour(torch.eye(4)[:1], torch.zeros(1, 2))
+    assert first.matrix[0, :2, 2].max() < 0
+    blue = torch.tensor([0.0, 0.0, 0.5])[None, :, None, None].expand(1, 3, 4, 4)
+    assert sense(blue, first, plane_sites(4, CPU)).amin((0, 2, 3)).tolist() == pytest.approx([0, 0, 0.24], abs=0.01)
 
 
 def test_the_lighter_a_grey_the_more_light_it_sends():
