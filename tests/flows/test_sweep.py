@@ -27,7 +27,7 @@ def test_without_trials_the_params_file_stands_as_it_is():
 
 
 def test_a_sweep_of_which_nothing_is_left_says_why():
-    with pytest.raises(DataError, match="^every trial of the sweep failed; the first: out of memory$"):
+    with pytest.raises(DataError, match=r"^every trial of the sweep failed; the first: out of memory$"):
         sweep.best([trial(0, 0.5, "failed") | {"error": "out of memory"}])
 
 

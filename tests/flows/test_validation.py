@@ -94,7 +94,9 @@ def test_its_pages_are_great_expectations_own(folder):
     pages = list((folder / "pages" / "validations").rglob("*.html"))
     assert len(pages) == 4  # schema, faces, splits, classes
     text = " ".join(re.sub(r"<[^>]+>", " ", page.read_text()) for page in pages)
-    assert "values must be greater than or equal to 0 and less than or equal to 6" in " ".join(text.split())
+    text = " ".join(text.split())
+    for rule in json.loads((folder / "validation.json").read_text())["rules"]:
+        assert rule["says"] in text
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_its_pages_are_great_expectations_own(folder):
         (
             "label",
             put(3, 99),
-            r"every label is a class \(expect_column_values_to_be_between\): broken by 1 of 280 rows",
+            r"every label is a class \(expect_.*_to_be_between\): broken by 1 of 280 rows",
         ),
         ("label", put(3, lambda v: (v[3] + 1) % 7), r"every label is a top vote \(.*pair.*\): broken by 1 of 280 rows"),
         ("split", put(3, "holdout"), r"every split is one of three \(.*in_set\): broken by 1 of 280 rows"),
@@ -139,9 +141,7 @@ def blackened(folder: Path, every: int) -> None:
 
 def test_black_images_are_an_error_or_a_warning_as_the_params_say(folder):
     blackened(folder, 10)
-    with pytest.raises(
-        DataError, match=r"^faces are neither black nor white \(.*\): broken by 28 of 280 rows of faces"
-    ):
+    with pytest.raises(DataError, match=r"^faces are neither black nor white \(.*\): broken by 28 of 280 rows"):
         judge(folder, params(brightness={"level": "error"}))
     assert not (folder / "validation.json").exists()
     judge(folder, params(brightness={"level": "warning"}))
