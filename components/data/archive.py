@@ -139,7 +139,10 @@ def _directory(stream: BinaryIO, length: int) -> tuple[int, int, int]:
     stream.seek(length - tail_bytes)
     tail = stream.read(tail_bytes)
     place = tail.rfind(b"PK\5\6")
-    if place < 0 or len(tail) - place < END.size:
+    # a comment may hold anything, even this signature: the true one is followed by a comment of the length it tells
+    while place >= 0 and not _is_end(tail[place:]):
+        place = tail.rfind(b"PK\5\6", 0, place)
+    if place < 0:
         raise UnreadableError("not a zip: allowed is a whole zip or a folder")
     _, _, _, _, count, size, offset, _ = END.unpack_from(tail, place)
     end = length - tail_bytes + place
@@ -152,6 +155,10 @@ def _directory(stream: BinaryIO, length: int) -> tuple[int, int, int]:
     if end - size - offset < 0 or count * ENTRY.size > size:
         raise UnreadableError("not a readable zip (directory)")
     return end - size, count, end - size - offset
+
+
+def _is_end(tail: bytes) -> bool:
+    return len(tail) >= END.size and END.unpack_from(tail)[-1] == len(tail) - END.size
 
 
 def _records(stream: BinaryIO, count: int, shift: int) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components.data import archive
@@ -42,6 +42,8 @@ def scratch(tmp_path_factory) -> Path:
 
 @settings(deadline=None, max_examples=100)
 @given(contents, st.booleans(), st.binary(max_size=30), st.binary(max_size=30))
+@example({"a": b"x"}, False, b"", b"PK\5\6")
+@example({"a": b"x"}, False, b"PK\5\6", b"PK\5\6" + bytes(30))
 def test_what_the_standard_library_packs_is_read(scratch, files, deflated, before, comment):
     with io.BytesIO() as stream:
         stream.write(before)  # as self-extracting archives begin
