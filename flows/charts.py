@@ -46,7 +46,7 @@ def lines(series: Sequence[Series], x: Axis, y: Axis, title: str, level: tuple[s
     if level:
         height = _y(level[1], y)
         body.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
-        body.append(f'<text class="quiet" x="{WIDTH - RIGHT + 6}" y="{height + 4:.1f}">{escape(level[0])}</text>')
+        body.append(f'<text class="quiet" x="{LEFT + 12}" y="{height + 15:.1f}">{escape(level[0])}</text>')
     for number, one in enumerate(series):
         body.append(_line(number, one, x, y))
     body += _names(series, y)

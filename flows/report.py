@@ -289,19 +289,19 @@ def _ranked(
     shown = [int(here[one]) for one in order if answered[one] == right][:SHOWN]
     if not shown:
         return None
-    seen = [dark.images[row] for row in shown]
-    rows = [seen, [brightened(image) for image in seen], [clean[dark.ids[row]] for row in shown]]
+    originals = [clean[dark.ids[row]] for row in shown]
+    rows = [[without_gain(image, rung) for image in originals], [dark.images[row] for row in shown], originals]
     named = [dark.classes[predictions.predicted[row]] for row in shown]
     truly = [dark.classes[predictions.labels[row]] for row in shown]
     said = named if right else [f"{one}, is {other}" for one, other in zip(named, truly, strict=True)]
     captions = [[""] * len(shown), [""] * len(shown), said]
-    return _picture(rows, ["dark", "twin", "clean"], [], captions)
+    return _picture(rows, ["dark", "brightened", "clean"], [], captions)
 
 
-def brightened(image: np.ndarray) -> np.ndarray:
-    """The image with its 1st and 99th percentiles stretched to black and white; (H, W, C) uint8."""
-    low, high = np.percentile(image, [1, 99])
-    return np.clip((image - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+def without_gain(image: np.ndarray, exposure: float) -> np.ndarray:
+    """How dark it is: an sRGB image (H, W, C) uint8 in so much of its light, as a camera without gain shows it."""
+    # 2.2 is what sRGB's curve comes to on the whole
+    return (image * exposure ** (1 / 2.2)).astype(np.uint8)
 
 
 def _picture(
