@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -251,6 +252,9 @@ def ui(mlflow_port: int, prefect_port: int) -> None:
     """Serve MLflow's and Prefect's pages until interrupted."""
     from flows import services
 
+    # asked to end in whatever way, it ends what it serves
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, signal.default_int_handler)
     with _config_errors():
         running = services.start(mlflow_port, prefect_port)
     try:

@@ -1,5 +1,7 @@
 """A tiny experiment, run once in a clone of this working tree; a Prefect server for the whole session."""
 
+import fcntl
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -53,9 +55,26 @@ def environment(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> tuple[Clone, dict[str, Any]]:
-    """A clone in which `lldif run demo` went through once, and its answer. Not to be changed: copy it."""
-    clone = fresh_clone(tmp_path_factory.mktemp("finished") / "clone", environment)
-    return clone, clone.answer("lldif", "run", "demo", "--json")
+    """A clone in which `lldif run demo` went through once, and its answer. Not to be changed: copy it.
+
+    It is made by the first of pytest's workers that wants it; each has a copy of its own.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    answer = shared / "finished" / "answer.json"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not answer.exists():
+            made = fresh_clone(shared / "finished" / "clone", environment)
+            answer.write_text(json.dumps(made.answer("lldif", "run", "demo", "--json")))
+    copy = Clone(shared / "finished" / "clone", environment).copy(own / "finished-copy")
+    return copy, json.loads(answer.read_text())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run the whole line come first, so that two workers end at about the same time."""
+    heavy = ("decisions", "faults", "flows")
+    items.sort(key=lambda item: not any(part in heavy for part in item.path.parts))
 
 
 @pytest.fixture

@@ -22,13 +22,16 @@ def runs(clone: Clone) -> dict[str, list]:
     return found
 
 
+TRAININGS = ("train_prior", "train_diffusion", "train_baseline")
+
+
 def check_whole(clone: Clone) -> None:
     """One run a training, ended, with every epoch exactly once."""
     found = runs(clone)
-    assert {stage: len(of) for stage, of in found.items()} == dict.fromkeys(
-        ("train_prior", "train_diffusion", "train_baseline"), 1
-    )
-    for stage, (run,) in found.items():
+    assert {stage: len(of) for stage, of in found.items()} == dict.fromkeys((*TRAININGS, "validate"), 1)
+    assert found["validate"][0].data.metrics == {"rules": 19, "errors": 0, "warnings": 0}
+    for stage in TRAININGS:
+        (run,) = found[stage]
         assert run.info.status == "FINISHED"
         assert len(run.data.tags["weights_sha256"]) == 64
         history = client(clone).get_metric_history(run.info.run_id, "loss")

@@ -99,4 +99,4 @@ def test_two_runs_at_once_make_one_version(clone: Clone):
         end(second)
     assert {answer["version"] for answer in answers} == {2}
     ran = [stage["name"] for answer in answers for stage in answer["stages"] if stage["status"] == "ran"]
-    assert sorted(ran) == ["evaluate", "train_diffusion"]
+    assert sorted(ran) == ["evaluate", "sweep", "train_diffusion"]

@@ -26,6 +26,8 @@ ANSWER = {
     "model": "lldif-demo",
     "version": 7,
     "alias": None,
+    "warnings": ["faces are neither black nor white: broken by 28 of 280 rows"],
+    "report": "reports/demo/index.html",
 }
 
 
@@ -51,7 +53,9 @@ def test_it_tells_stages_accuracy_gates_decision_and_what_to_type():
         r"clean +0\.750 +0\.700 +0\.720 +0\.710",
         r"passed +better_than_majority +accuracy 0\.500",
         r"FAILED +not_worse_than_champion",
+        r"warnings about the data\n +faces are neither black nor white: broken by 28 of 280 rows",
         r"rejected: lldif-demo version 7",
+        r"reports/demo/index\.html",
         r"dvc exp run -S params/demo\.yaml:train_diffusion\.epochs=12",
     ):
         assert re.search(line, text), line
