@@ -40,7 +40,10 @@ CONTENTS = {
 
 
 def write(policy: Policy, experiment: str) -> Path:
-    """Make reports/EXPERIMENT/index.html and return its path. Raises Failed where a stage has not run."""
+    """Make reports/EXPERIMENT/index.html, its pictures beside it, and return its path.
+
+    Raises Failed where a stage has not run.
+    """
     page = project.reports_folder(experiment) / "index.html"
     try:
         content = gather(project.runs_folder(experiment), experiment)
@@ -52,7 +55,12 @@ def write(policy: Policy, experiment: str) -> Path:
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         (Path(__file__).parent / "report.html").read_text(encoding="utf-8")
     )
-    atomic.write_text(page, template.render(**content, **_verdict(policy, experiment)))
+    pictures = content.pop("pictures")
+    for name, picture in pictures.items():
+        with atomic.replacing(page.with_name(f"{name}.png")) as temporary:
+            temporary.write_bytes(picture)
+    inline = {name: f"data:image/png;base64,{base64.b64encode(p).decode()}" for name, p in pictures.items()}
+    atomic.write_text(page, template.render(**content, pictures=inline, **_verdict(policy, experiment)))
     return page
 
 
@@ -76,7 +84,8 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
         "confidence": f"{params['evaluation']['confidence']:.0%}",
         "darkness": _darkness(slices, rungs, scores["majority"]),
         "curve": _curve(slices, rungs),
-        "sheets": _sheets(dark, predictions, rungs, sheet_rung),
+        "pictures": _pictures(dark, predictions, rungs, sheet_rung),
+        "sheet_rung": exposure_name(sheet_rung),
         "scores": _scores(scores, rungs),
         "rungs": [exposure_name(rung) for rung in rungs],
         "temperature": {model: f"{scores[model]['temperature']:.2f}" for model in MODELS},
@@ -265,23 +274,24 @@ def _data_sheet(runs: Path) -> dict[str, Any]:
     }
 
 
-def _sheets(
+def _pictures(
     dark: DarkFaces, predictions: evaluation.Predictions, rungs: list[float], rung: float
-) -> dict[str, str | None]:
+) -> dict[str, bytes]:
+    """PNG by name; there is no sheet of faces answered wrongly where every answer is right."""
     clean = dict(zip(dark.at(rungs[0]).ids, dark.at(rungs[0]).images, strict=True))
     chosen = np.linspace(0, len(clean) - 1, 3).astype(int)
     ladder = [[dark.at(step).images[face] for step in rungs] for face in chosen]
-    return {
-        "rung": exposure_name(rung),
+    found = {
         "exposures": _picture(ladder, [], [exposure_name(step) for step in rungs], None),
         "best": _ranked(dark, predictions, clean, rung, right=True),
         "worst": _ranked(dark, predictions, clean, rung, right=False),
     }
+    return {name: picture for name, picture in found.items() if picture}
 
 
 def _ranked(
     dark: DarkFaces, predictions: evaluation.Predictions, clean: dict[str, np.ndarray], rung: float, right: bool
-) -> str | None:
+) -> bytes | None:
     """The faces answered with most confidence among those answered rightly, or wrongly; None where there is none."""
     here = np.flatnonzero(predictions.exposures == rung)
     answered = (predictions.predicted == predictions.labels)[here]
@@ -306,10 +316,9 @@ def without_gain(image: np.ndarray, exposure: float) -> np.ndarray:
 
 def _picture(
     rows: list[list[np.ndarray]], row_names: list[str], column_names: list[str], captions: list[list[str]] | None
-) -> str:
+) -> bytes:
     scale = max(1, round(104 / rows[0][0].shape[0]))
-    image = sheets.png(sheets.contact_sheet(rows, row_names, column_names, scale, captions))
-    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
+    return sheets.png(sheets.contact_sheet(rows, row_names, column_names, scale, captions))
 
 
 def _reproduce(experiment: str, commit: str) -> str:

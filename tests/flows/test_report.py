@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browser import contrast, look
 from clones import Clone
+from PIL import Image
 
 from flows.report import CONTENTS
 
@@ -19,6 +20,12 @@ def page(finished) -> Path:
 def test_a_run_leaves_the_page_and_says_where(finished, page):
     assert finished[1]["report"] == "reports/demo/index.html"
     assert page.exists()
+
+
+def test_its_pictures_lie_beside_it(page):
+    for name in ("exposures", "best", "worst"):
+        with Image.open(page.with_name(f"{name}.png")) as picture:
+            assert min(picture.size) > 200
 
 
 def test_it_holds_everything_it_shows(page):
