@@ -16,7 +16,7 @@ run: install  ## faces in, a gated champion out: the demo experiment, about 4 mi
 	lldif run demo
 
 test: install  ## every test that needs no GPU, two at a time
-	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile
+	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install  ## format, lint, types, and the floors of the house
 	ruff format --check .

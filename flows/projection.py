@@ -36,9 +36,9 @@ def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]
 
 def _project_validation(client: Any, folder: str, spec: project.StageSpec) -> None:
     """What was found in a face table, good or bad, with Great Expectations' pages."""
-    pages = project.reports_folder(spec.experiment) / "validation"
-    passed = ROOT / spec.outputs[0]
-    findings = pages / FINDINGS if (pages / FINDINGS).exists() else passed
+    pages, passed = project.reports_folder(spec.experiment) / "validation", ROOT / spec.outputs[0]
+    # a table that failed leaves no output: then the pages are all there is
+    findings = passed if passed.exists() else pages / FINDINGS
     if not findings.exists():
         return
     sha256 = file_sha256(findings)
@@ -48,10 +48,9 @@ def _project_validation(client: Any, folder: str, spec: project.StageSpec) -> No
     run = _create_run(client, folder, spec, sha256)
     counts = {"rules": len(found["rules"]), "errors": len(found["errors"]), "warnings": len(found["warnings"])}
     tracking.log_reports(client, run, [{"step": 0, "metrics": counts}])
-    if findings == passed:
-        client.log_artifact(run, str(passed))
-    else:
-        client.log_artifacts(run, str(pages), "validation")
+    client.log_artifact(run, str(findings))
+    if (pages / FINDINGS).exists() and file_sha256(pages / FINDINGS) == sha256:  # not those of another table
+        client.log_artifacts(run, str(pages), "pages")
     client.set_terminated(run, "FAILED" if found["errors"] else "FINISHED")
     client.set_tag(run, "findings_sha256", sha256)
 

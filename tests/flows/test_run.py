@@ -1,9 +1,13 @@
 """`lldif run`: the whole line."""
 
 import json
+import re
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from clones import Clone, hashes
+from mlflow import MlflowClient
 
 from components import experiment
 
@@ -70,3 +74,35 @@ def test_stages_run_on_a_bare_machine_make_the_same_bytes(clone: Clone, tmp_path
         assert all(json.loads(line)["stage"] == stage for line in done.stdout.splitlines())
     made = hashes(folder)
     assert {name: hashes(clone.path / "runs" / "demo")[name] for name in made} == made
+
+
+def test_a_poisoned_table_stops_before_anything_is_trained_and_mlflow_has_the_findings(clone: Clone):
+    table = clone.path / "runs" / "demo" / "faces.parquet"
+    whole = pq.read_table(table)
+    labels = whole["label"].to_pylist()
+    labels[3] = 99
+    field = whole.schema.field("label")
+    pq.write_table(whole.set_column(whole.schema.get_field_index("label"), field, pa.array(labels, field.type)), table)
+    line = (
+        r"every label is a class \(expect_column_values_to_be_between\): broken by 1 of 1050 rows of faces, such as 99"
+    )
+    done = clone.run("lldif", "stage", "validate", "demo", code=1)
+    assert re.match(rf"lldif: {line} [^\n]*; all of it in reports/demo/validation/index\.html\n$", done.stderr)
+    assert re.search(f"error: {line}", clone.run("lldif", "validate", "demo", str(table), code=1).stdout)
+    # what made the table is up to date in everything but the table: a run makes it again, and all is well
+    assert clone.answer("lldif", "run", "demo", "--json")["version"] == 1
+    # with rules that this table cannot meet, the run itself stops there
+    content = clone.params()
+    content["validation"]["split_faces"]["at_least"]["train"] = 561
+    clone.set_params(content)
+    done = clone.run("lldif", "run", "demo", "--json", code=1)
+    assert re.match(
+        r"lldif: validate@demo: enough faces in train .* such as 560 \(train\)", done.stderr.splitlines()[-1]
+    )
+    mlflow = MlflowClient(f"sqlite:///{clone.path / 'mlflow.db'}")
+    folder = mlflow.get_experiment_by_name("lldif/demo").experiment_id
+    last, first = mlflow.search_runs([folder], "tags.stage = 'validate'", order_by=["attributes.start_time DESC"])
+    assert (last.info.status, last.data.metrics["errors"]) == ("FAILED", 1)
+    assert (first.info.status, first.data.metrics["errors"]) == ("FINISHED", 0)
+    for run in (last, first):
+        assert "pages/index.html" in [item.path for item in mlflow.list_artifacts(run.info.run_id, "pages")]
