@@ -50,9 +50,7 @@ def retrain(experiment: str = "demo", publish: bool = False, retries: int = 2) -
 
 
 def _retrain(experiment: str, publish: bool, options: dict[str, Any]) -> dict[str, Any]:
-    runs = [
-        run_stage.with_options(name=spec.name, **options)(experiment, spec.name) for spec in project.stages(experiment)
-    ]
+    runs = _run_stages(experiment, options)
     version = register.with_options(**options)(experiment)
     judgement = gate.with_options(**options)(experiment, version)
     answer = promote.with_options(**options)(experiment, version, judgement, runs)
@@ -63,17 +61,29 @@ def _retrain(experiment: str, publish: bool, options: dict[str, Any]) -> dict[st
     return answer
 
 
+def _run_stages(experiment: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every stage in order. DVC is asked once for all, and again for a stage only where what it reads was made anew."""
+    stale, made = versioning.stale(experiment), set[str]()
+    runs = []
+    for spec in project.stages(experiment):
+        due = spec.target in stale or not made.isdisjoint(spec.dependencies)
+        runs.append(run_stage.with_options(name=spec.name, **options)(experiment, spec.name, due))
+        if runs[-1]["status"] == "ran":
+            made |= set(spec.outputs)
+    return runs
+
+
 @task(task_run_name="{stage}@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
-def run_stage(experiment: str, stage: str) -> dict[str, Any]:
-    """One DVC stage; a training's reports go to MLflow as far as it can be reached."""
+def run_stage(experiment: str, stage: str, due: bool) -> dict[str, Any]:
+    """One DVC stage, where it is due; its reports go to MLflow as far as it can be reached."""
     spec = next(spec for spec in project.stages(experiment) if spec.name == stage)
     try:
         with live.step(stage) as step:
-            done = versioning.reproduce(spec, step.view.progress)
+            done = versioning.reproduce(spec, step.view.progress) if due else StageRun(stage, "cached", 0.0)
             step.status = done.word
             return asdict(done)
     finally:
-        if stage in projection.PROJECTED:
+        if due and stage in projection.PROJECTED:
             _project_if_reachable(experiment)
 
 
