@@ -113,6 +113,7 @@ def fresh_clone(path: Path, environment: dict[str, str]) -> Clone:
     content["compute"]["threads"] = 1
     content["train_diffusion"]["epochs"] = 4
     content["sweep"]["trials"] = 0
+    content["evaluation"]["resamples"] = 100
     for rule in ("split_faces", "class_faces"):
         content["validation"][rule]["at_least"] = {"train": 10, "valid": 5, "test": 5}
     clone.set_params(content)

@@ -37,7 +37,14 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> dict[str, str]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all of pytest's workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path, prefect_server: str) -> dict[str, str]:
     """For every command of a test: our commands first, our server, homes in temporary folders."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "LLDIF_"))
@@ -45,7 +52,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -
     return clean | {
         "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}",
         "PREFECT_API_URL": prefect_server,
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("home")),
+        "PREFECT_HOME": str(shared / "home"),
         "GIT_AUTHOR_NAME": "test",
         "GIT_AUTHOR_EMAIL": "test@example.org",
         "GIT_COMMITTER_NAME": "test",
@@ -54,20 +61,20 @@ def environment(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> tuple[Clone, dict[str, Any]]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, shared: Path, environment: dict[str, str]
+) -> tuple[Clone, dict[str, Any]]:
     """A clone in which `lldif run demo` went through once, and its answer. Not to be changed: copy it.
 
     It is made by the first of pytest's workers that wants it; each has a copy of its own.
     """
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     answer = shared / "finished" / "answer.json"
     with (shared / "finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not answer.exists():
             made = fresh_clone(shared / "finished" / "clone", environment)
             answer.write_text(json.dumps(made.answer("lldif", "run", "demo", "--json")))
-    copy = Clone(shared / "finished" / "clone", environment).copy(own / "finished-copy")
+    copy = Clone(shared / "finished" / "clone", environment).copy(tmp_path_factory.getbasetemp() / "finished-copy")
     return copy, json.loads(answer.read_text())
 
 

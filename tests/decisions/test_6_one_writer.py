@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -47,18 +48,26 @@ def longer(clone: Clone) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(finished: tuple[Clone, dict], tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """What the longer training comes to when nobody kills it."""
+def two_at_once(
+    finished: tuple[Clone, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Clone, list[dict[str, Any]]]:
+    """What the longer training comes to when nobody kills it, asked for by two runs at the same time; their answers."""
     clone = finished[0].copy(tmp_path_factory.mktemp("undisturbed") / "clone")
     longer(clone)
-    clone.run("dvc", "repro")
-    return clone
+    first = clone.start("lldif", "run", "demo", "--json")
+    second = clone.start("lldif", "run", "demo", "--json")
+    try:
+        return clone, [json.loads(process.communicate(timeout=400)[0]) for process in (first, second)]
+    finally:
+        end(first)
+        end(second)
 
 
 @pytest.mark.parametrize("command", [("lldif", "run", "demo", "--json"), ("dvc", "repro")])
 def test_killed_in_mid_training_it_resumes_to_the_same_hashes(
-    clone: Clone, undisturbed: Clone, command: tuple[str, ...]
+    clone: Clone, two_at_once: tuple[Clone, list[dict[str, Any]]], command: tuple[str, ...]
 ):
+    undisturbed, _ = two_at_once
     longer(clone)
     process = clone.start(*command)
     wait_for_epoch(clone, "train_diffusion", process)
@@ -88,15 +97,8 @@ def test_nothing_is_left_at_work_after_a_kill(clone: Clone):
     assert not alive
 
 
-def test_two_runs_at_once_make_one_version(clone: Clone):
-    longer(clone)
-    first = clone.start("lldif", "run", "demo", "--json")
-    second = clone.start("lldif", "run", "demo", "--json")
-    try:
-        answers = [json.loads(process.communicate(timeout=400)[0]) for process in (first, second)]
-    finally:
-        end(first)
-        end(second)
+def test_two_runs_at_once_make_one_version(two_at_once: tuple[Clone, list[dict[str, Any]]]):
+    _, answers = two_at_once
     assert {answer["version"] for answer in answers} == {2}
     ran = [stage["name"] for answer in answers for stage in answer["stages"] if stage["status"] == "ran"]
     assert sorted(ran) == ["evaluate", "sweep", "train_diffusion"]

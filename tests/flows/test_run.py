@@ -78,6 +78,7 @@ def test_stages_run_on_a_bare_machine_make_the_same_bytes(clone: Clone, tmp_path
 
 def test_a_poisoned_table_stops_before_anything_is_trained_and_mlflow_has_the_findings(clone: Clone):
     table = clone.path / "runs" / "demo" / "faces.parquet"
+    before = table.read_bytes()
     whole = pq.read_table(table)
     labels = whole["label"].to_pylist()
     labels[3] = 99
@@ -89,8 +90,7 @@ def test_a_poisoned_table_stops_before_anything_is_trained_and_mlflow_has_the_fi
     done = clone.run("lldif", "stage", "validate", "demo", code=1)
     assert re.match(rf"lldif: {line} [^\n]*; all of it in reports/demo/validation/index\.html\n$", done.stderr)
     assert re.search(f"error: {line}", clone.run("lldif", "validate", "demo", str(table), code=1).stdout)
-    # what made the table is up to date in everything but the table: a run makes it again, and all is well
-    assert clone.answer("lldif", "run", "demo", "--json")["version"] == 1
+    table.write_bytes(before)
     # with rules that this table cannot meet, the run itself stops there
     content = clone.params()
     content["validation"]["split_faces"]["at_least"]["train"] = 561
