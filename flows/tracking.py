@@ -142,9 +142,7 @@ def experiment_of(client: Any, policy: Policy, experiment: str) -> str:
     # with a server, the server decides where artifacts go
     local = tracking_uri(policy).startswith("sqlite:")
     place = (ROOT / policy.tracking.artifacts / experiment).as_uri() if local else None
-    # opens the page on runs and models instead of on traces of language models
-    tags = {"mlflow.experimentKind": "custom_model_development"}
-    return str(client.create_experiment(f"lldif/{experiment}", artifact_location=place, tags=tags))
+    return str(client.create_experiment(f"lldif/{experiment}", artifact_location=place))
 
 
 def run_by(client: Any, folder: str, **tags: str) -> str | None:
