@@ -8,6 +8,7 @@ from torch import Tensor
 from components.config import Config
 from components.learning.batches import Batch
 from components.lowlight.noise import normal, uniform
+from components.model.light import standardise
 from components.model.lldif import LLDif, StageOne
 
 # streams of random numbers beside the camera's
@@ -34,10 +35,11 @@ def stage_one(network: StageOne, batch: Batch, config: StageOneLoss) -> tuple[Te
 def stage_two(network: LLDif, batch: Batch, config: StageTwoLoss) -> tuple[Tensor, Tensor]:
     """L_ce + L_kl [P, L] + L1 [D]: recognise, and infer the prior that stage 1 would have given."""
     with torch.no_grad():
-        z = network.prior(batch.images, batch.labels)
+        seen = standardise(batch.images)
+        z = network.prior(seen, batch.labels)
     start = chain_start(z, batch.keys, network.denoiser.plan.abar[-1], config.pure_noise_share)
-    inferred = network.infer_prior(batch.images, start)
-    logits = network.llformer(batch.images, inferred)
+    inferred = network.infer_prior(seen, start)
+    logits = network.llformer(seen, inferred)
     loss = F.cross_entropy(logits, batch.votes) + config.kl_weight * prior_divergence(z, inferred)
     return loss + config.l1_weight * F.l1_loss(inferred, z), logits
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from components.model.light import standardise
 from components.model.lldif import FacesConfig
 from components.model.llformer import LLformer, LLformerConfig
 
@@ -16,4 +17,4 @@ class Plain(nn.Module):
         self.llformer = LLformer(config, faces.shape[2], prior_channels, len(faces.classes))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.llformer(images, self.z.expand(len(images), -1))  # (B, K)
+        return self.llformer(standardise(images), self.z.expand(len(images), -1))  # (B, K)

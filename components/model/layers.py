@@ -5,14 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def standardise(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) uint8 to float32 with mean 0 and deviation 1 per image: an auto-gain for the network."""
-    x = images.float()
-    mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    deviation = x.std(dim=(1, 2, 3), keepdim=True)
-    return (x - mean) / (deviation + 1.0)  # one grey level: a black image stays black
-
-
 def downsample(channels_in: int, channels_out: int) -> nn.Sequential:
     """(B, C_in, H, W) to (B, C_out, H/2, W/2)."""
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from components.config import Config
 from components.model.diffusion import Denoiser, DiffusionConfig
+from components.model.light import standardise
 from components.model.llformer import LLformer, LLformerConfig
 from components.model.prior import Prior, PriorConfig, PriorNetwork
 
@@ -33,8 +34,9 @@ class StageOne(nn.Module):
         self.llformer = LLformer(config.llformer, channels, config.prior.channels, len(faces.classes))
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.prior(images, labels)  # (B, C_z)
-        return self.llformer(images, z), z  # (B, K), (B, C_z)
+        seen = standardise(images)
+        z = self.prior(seen, labels)  # (B, C_z)
+        return self.llformer(seen, z), z  # (B, K), (B, C_z)
 
 
 class LLDif(nn.Module):
@@ -66,14 +68,15 @@ class LLDif(nn.Module):
         self.prior.eval()  # frozen: its batch statistics too
         return self
 
-    def infer_prior(self, images: Tensor, start: Tensor) -> Tensor:
-        """Z-hat (B, C_z) from the dark image alone, for chains that start at `start` (B, C_z)."""
-        return self.denoiser(start, self.condition(self.prior.image_encoder(images)))
+    def infer_prior(self, seen: Tensor, start: Tensor) -> Tensor:
+        """Z-hat (B, C_z) from what is seen of the dark image, for chains that start at `start` (B, C_z)."""
+        return self.denoiser(start, self.condition(self.prior.image_encoder(seen)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities (B, K), averaged over the K chains."""
+        seen = standardise(images)
         answers = [
-            self.llformer(images, self.infer_prior(images, start.expand(len(images), -1))).log_softmax(dim=1)
+            self.llformer(seen, self.infer_prior(seen, start.expand(len(images), -1))).log_softmax(dim=1)
             for start in self.starts
         ]
         return torch.stack(answers).logsumexp(dim=0) - torch.tensor(float(len(answers))).log()

@@ -15,7 +15,6 @@ from components.model.layers import (
     ResidualBlock,
     TransformerBlock,
     downsample,
-    standardise,
 )
 
 
@@ -34,7 +33,7 @@ class LLformerConfig(Config):
 
 
 class LLformer(nn.Module):
-    """Images (B, C, H, W) uint8 and Z (B, C_z) to logits (B, K)."""
+    """Images (B, C, H, W), as components.model.light gives them, and Z (B, C_z) to logits (B, K)."""
 
     def __init__(self, config: LLformerConfig, channels: int, prior_channels: int, classes: int) -> None:
         super().__init__()
@@ -54,13 +53,13 @@ class LLformer(nn.Module):
         self.norm = nn.LayerNorm(token)
         self.head = nn.Linear(token, classes)
 
-    def forward(self, images: Tensor, z: Tensor) -> Tensor:
-        features = self.scale_features(images, z)  # F1 .. F3
+    def forward(self, seen: Tensor, z: Tensor) -> Tensor:
+        features = self.scale_features(seen, z)  # F1 .. F3
         tokens = self.fusion(self.to_tokens(features))  # (B, N, D)
         return self.head(self.norm(tokens).mean(dim=1))  # (B, K)
 
-    def scale_features(self, images: Tensor, z: Tensor) -> list[Tensor]:
-        x = self.stem(standardise(images).contiguous(memory_format=torch.channels_last))
+    def scale_features(self, seen: Tensor, z: Tensor) -> list[Tensor]:
+        x = self.stem(seen.contiguous(memory_format=torch.channels_last))
         features = []
         for scale, attention, gate in zip(self.scales, self.attentions, self.gates, strict=True):
             x = gate(attention(scale(x), z), z)

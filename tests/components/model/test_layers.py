@@ -13,8 +13,8 @@ from components.model.layers import (
     ResidualBlock,
     TransformerBlock,
     downsample,
-    standardise,
 )
+from components.model.light import standardise
 
 
 @settings(deadline=None, max_examples=30)

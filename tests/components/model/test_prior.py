@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from components.model.prior import ImageEncoder, Prior, PriorConfig, PriorNetwork, TextEncoder
+from components.model.encoders import ImageEncoder, TextEncoder
+from components.model.prior import Prior, PriorConfig, PriorNetwork
 
 CLASSES = ("calm", "very glad", "cross")
 
