@@ -115,12 +115,12 @@ def watched() -> Callable[[Faces], DarkFaces]:
 
 @pytest.fixture(scope="session")
 def small_model() -> Callable[..., ModelConfig]:
-    """The smallest sizes that make sense: (label_input, width)."""
+    """The smallest sizes that there are: (label_input)."""
 
-    def make(label_input: bool = False, width: int = 8) -> ModelConfig:
+    def make(label_input: bool = False) -> ModelConfig:
         return ModelConfig(
             prior=PriorConfig(channels=16, width=8, prompt="a {label} face", label_input=label_input),
-            llformer=LLformerConfig(width=width, heads=2, fusion_depth=1),
+            llformer=LLformerConfig(preset="tiny", landmarks="none", images="own", drop_path=0.0),
         )
 
     return make
