@@ -54,9 +54,11 @@ class LLformer(nn.Module):
         self.head = nn.Linear(token, classes)
 
     def forward(self, seen: Tensor, z: Tensor) -> Tensor:
-        features = self.scale_features(seen, z)  # F1 .. F3
-        tokens = self.fusion(self.to_tokens(features))  # (B, N, D)
-        return self.head(self.norm(tokens).mean(dim=1))  # (B, K)
+        return self.head(self.features(seen, z))  # (B, K)
+
+    def features(self, seen: Tensor, z: Tensor) -> Tensor:
+        tokens = self.fusion(self.to_tokens(self.scale_features(seen, z)))  # (B, N, D)
+        return self.norm(tokens).mean(dim=1)  # (B, D)
 
     def scale_features(self, seen: Tensor, z: Tensor) -> list[Tensor]:
         x = self.stem(seen.contiguous(memory_format=torch.channels_last))
