@@ -120,9 +120,9 @@ def watched() -> Callable[[Faces], DarkFaces]:
 
 @pytest.fixture(scope="session")
 def small_model() -> Callable[..., ModelConfig]:
-    """The smallest sizes that make sense: (label_input, width), and any other part of the config by name."""
+    """The smallest sizes that make sense: (label_input), and any other part of the config by name."""
 
-    def make(label_input: bool = False, width: int = 8, **changes: Any) -> ModelConfig:
+    def make(label_input: bool = False, **changes: Any) -> ModelConfig:
         prior = PriorConfig(
             channels=16, width=8, prompt="a {label} face", sees="dark", label_input=label_input, normalised=True
         )
@@ -130,7 +130,7 @@ def small_model() -> Callable[..., ModelConfig]:
             "light": LightConfig(form="auto_gain", blurs=False),
             "exposure_condition": False,
             "prior": prior,
-            "llformer": LLformerConfig(width=width, heads=2, fusion_depth=1),
+            "llformer": LLformerConfig(preset="tiny", landmarks="none", images="own", drop_path=0.0),
         }
         return ModelConfig(**(parts | changes))
 

@@ -23,7 +23,7 @@ def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded
     train, unseen = drawn_faces("train", 1050), drawn_faces("valid", 252)
     plan = course(epochs=5, size=32)
     prepare(plan.compute)
-    network = StageOne(small_model(width=16), embedded_faces)
+    network = StageOne(small_model(), embedded_faces)
     exposures = np.full(len(unseen.ids), BRIGHT)
     watch = DarkFaces(unseen.ids, exposures, darken(unseen, BRIGHT, camera), unseen.labels, EMOTIONS)
     aim = Objective.of(ObjectiveConfig(targets="votes", balance="none", strength=0.0), train)

@@ -63,7 +63,9 @@ def test_stabilised_noise_has_one_deviation_however_bright():
 
 
 def test_a_darker_photograph_measures_darker():
-    bright, dark = (see(encode(photons(n, 2e-3), tone=False), LightConfig(form="srgb", blurs=False)) for n in (200.0, 4.0))
+    bright, dark = (
+        see(encode(photons(n, 2e-3), tone=False), LightConfig(form="srgb", blurs=False)) for n in (200.0, 4.0)
+    )
     assert (dark.exposure[:, 1] < bright.exposure[:, 1]).all()
     assert (dark.exposure[:, 2] > bright.exposure[:, 2]).all()
 

@@ -8,6 +8,7 @@ from components.learning.batches import Batch
 from components.learning.optim import OptimConfig, optimizers
 from components.model.baselines import Plain
 from components.model.diffusion import Denoiser
+from components.model.layers import Modulation
 from components.model.light import LightConfig, Seen
 from components.model.lldif import STORED_STARTS, FacesConfig, LLDif, StageOne
 from components.model.schedule import predicted_z0
@@ -31,6 +32,14 @@ def batch(count: int = 6) -> Batch:
     return Batch(images(count), images(count), labels, torch.eye(3)[labels], keys, images(count))
 
 
+def awake(network: torch.nn.Module) -> torch.nn.Module:
+    """With a recogniser that heeds the prior, as it does from its first step on."""
+    for module in network.modules():
+        if isinstance(module, Modulation):
+            torch.nn.init.normal_(module.weights.weight, std=0.1)
+    return network
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("label_input", [False, True])
 @pytest.mark.parametrize("parts", [{}, EVERY_PART])
@@ -46,7 +55,7 @@ def test_every_network_answers_for_grey_and_colour_faces(small_model, diffusion,
 
 @pytest.mark.parametrize("label_input", [False, True])
 def test_a_wrong_label_changes_predictions_in_the_papers_form_alone(small_model, label_input):
-    network, x = StageOne(small_model(label_input), faces()).eval(), images(4)
+    network, x = awake(StageOne(small_model(label_input), faces())).eval(), images(4)
     right, wrong = (network(x, torch.tensor(labels)) for labels in ([0, 1, 2, 0], [1, 2, 0, 1]))
     assert torch.equal(right, wrong) != label_input
 
@@ -85,7 +94,7 @@ def test_a_faces_answer_does_not_depend_on_its_batch(small_model, diffusion, sam
 
 
 def test_samples_average_their_probabilities(small_model, diffusion):
-    network, x = LLDif(small_model(), diffusion(samples=4), faces()).eval(), images(5)
+    network, x = awake(LLDif(small_model(), diffusion(samples=4), faces())).eval(), images(5)
     seen = network.see(x)
     starts = network.starts[:4]
     one_by_one = [network.recognise(seen, network.infer_prior(seen, s.expand(5, -1))).softmax(1) for s in starts]
@@ -198,13 +207,14 @@ def test_the_exposure_joins_the_prior_where_it_is_asked_for(small_model, diffusi
     }[network]().eval()
     seen, z = built.see(images(3)), torch.randn(3, 16)
     darker = Seen(seen.planes, seen.exposure + 1)
+    awake(built)
     assert torch.equal(built.recognise(seen, z), built.recognise(darker, z))  # the map begins at zero
     torch.nn.init.normal_(built.exposure.linear.weight)
     assert not torch.allclose(built.recognise(seen, z), built.recognise(darker, z))
 
 
 def test_the_plain_recogniser_has_one_learned_constant_in_place_of_the_prior(small_model):
-    network, x = Plain(small_model(), faces()), images(3)
+    network, x = awake(Plain(small_model(), faces())), images(3)
     assert torch.allclose(network.eval()(x), network.recognise(network.see(x), network.z.expand(3, -1)))
     network(x).sum().backward()
     assert network.z.grad.abs().max() > 0
