@@ -64,6 +64,8 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for value in group["params"]:
+                if value.grad is None:  # this part of the network waits
+                    continue
                 state = self.state[value]
                 if not state:
                     state["momentum"] = torch.zeros_like(value)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from components.data.faces import EMOTIONS, render_faces
 from components.data.images import encode
@@ -22,6 +23,7 @@ from components.learning.optim import OptimConfig
 from components.learning.training import Course
 from components.lowlight.camera import Camera
 from components.model.diffusion import DiffusionConfig
+from components.model.layers import Modulation
 from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, ModelConfig
 from components.model.llformer import LLformerConfig
@@ -163,6 +165,19 @@ def objective() -> Callable[..., Objective]:
         return Objective(config, torch.tensor(shares).log())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def awake() -> Callable[[nn.Module], nn.Module]:
+    """A network whose recogniser heeds the prior, as it does from its first step on."""
+
+    def wake(network: nn.Module) -> nn.Module:
+        for module in network.modules():
+            if isinstance(module, Modulation):
+                nn.init.normal_(module.weights.weight, std=0.1)
+        return network
+
+    return wake
 
 
 @pytest.fixture(scope="session")
