@@ -24,7 +24,7 @@ def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded
     prepare(plan.compute)
     network = StageOne(small_model(width=16), embedded_faces)
     exposures = np.full(len(unseen.ids), BRIGHT)
-    watch = DarkFaces(unseen.ids, exposures, darken(unseen, BRIGHT, camera), unseen.labels, EMOTIONS)
+    watch = DarkFaces(unseen.ids, exposures, darken(unseen, BRIGHT, camera), unseen.labels, unseen.votes, EMOTIONS)
     config = losses.StageOneLoss(contrastive_weight=0.5)
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
     loss, answer = lambda batch: losses.stage_one(network, batch, config), lambda x, labels: network(x, labels)[0]
