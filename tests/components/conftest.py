@@ -117,7 +117,9 @@ def drawn_faces() -> Callable[[str, int], Faces]:
 @pytest.fixture(scope="session")
 def watched() -> Callable[[Faces], DarkFaces]:
     """Faces as the table of dark faces holds them, here undarkened."""
-    return lambda faces: DarkFaces(faces.ids, np.ones(len(faces.ids)), faces.images, faces.labels, faces.classes)
+    return lambda faces: DarkFaces(
+        faces.ids, np.ones(len(faces.ids)), faces.images, faces.labels, faces.votes, faces.classes
+    )
 
 
 @pytest.fixture(scope="session")
