@@ -15,10 +15,8 @@ from torch import Tensor
 from components.learning.bootstrap import paired
 from components.learning.evaluation import Resampling, rounded
 from components.learning.metrics import score
-from components.model.light import standardise
 from components.model.lldif import LLDif, StageOne
 
-MANY = 8  # chains, beside one
 FACES_AT_ONCE = 256
 
 
@@ -36,7 +34,7 @@ class Probed:
 class _Priors:
     """What both stages make of the faces, once for all probes."""
 
-    chains: Tensor  # (MANY, N, C_z): Z-hat of each chain
+    chains: Tensor  # (STORED_STARTS, N, C_z): Z-hat of each chain
     taught: dict[str, Tensor]  # (N, C_z) each: Z of stage 1, by what it was told
 
 
@@ -48,13 +46,14 @@ def probe(
 
     prior: the standard deviation across faces, mean over the channels, of Z-hat (one chain) and of stage 1's Z, and
     that of Z-hat across chains. shuffled_gap: accuracy and negative log-likelihood of one chain less those with another
-    face's Z-hat, with paired intervals. Stage 1 is asked without and with a wrong label where a label enters its Z.
+    face's Z-hat, with paired intervals. Stage 1 is shown the image that its Z is made of, and asked without and with a
+    wrong label where a label enters its Z.
     """
     priors = _priors(network, stage_one, faces)
     other = torch.from_numpy(derangement(len(faces.labels), seed))
     answers = {name: _calibrated(logits, temperature) for name, logits in _of_lldif(network, faces, priors, other)}
-    dark = _images(faces.dark)
-    taught = {name: _calibrated(_answers(stage_one, dark, z), 1.0) for name, z in priors.taught.items()}
+    shown = _images(faces.clean if stage_one.config.prior.sees == "clean" else faces.dark)
+    taught = {name: _calibrated(_answers(stage_one, shown, z), 1.0) for name, z in priors.taught.items()}
     gap = paired([answers["one_chain"]], [answers["shuffled"]], faces.labels, how.weights, how.confidence, faces.votes)
     return {
         "lldif": {name: _figures(given, faces) for name, given in answers.items()},
@@ -78,18 +77,20 @@ def derangement(count: int, seed: int) -> np.ndarray:
 
 def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
     labels = torch.from_numpy(faces.labels)
-    told: dict[str, Tensor | None] = {"own_prior": labels}
+    everyone = torch.ones_like(labels, dtype=torch.bool)
+    told = {"own_prior": (labels, everyone)}
     if stage_one.prior.config.label_input:
-        told |= {"without_label": None, "wrong_label": (labels + 1) % faces.votes.shape[1]}
-    starts = _starts(network, MANY)
+        wrong = (labels + 1) % faces.votes.shape[1]
+        told |= {"without_label": (labels, ~everyone), "wrong_label": (wrong, everyone)}
     chains: list[Tensor] = []
     taught: dict[str, list[Tensor]] = {name: [] for name in told}
     for part in torch.arange(len(labels)).split(FACES_AT_ONCE):
         dark, clean = _images(faces.dark[part]), _images(faces.clean[part])
-        seen = _see(network, dark)
-        chains.append(torch.stack([network.infer_prior(seen, start.expand(len(part), -1)) for start in starts]))
-        for name, given in told.items():
-            taught[name].append(_true_prior(stage_one, clean, dark, None if given is None else given[part]))
+        seen = network.see(dark)
+        chains.append(torch.stack([network.infer_prior(seen, start.expand(len(part), -1)) for start in network.starts]))
+        seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
+        for name, (given, heard) in told.items():
+            taught[name].append(stage_one.true_prior(seen_dark, seen_clean, given[part], heard[part]))
     return _Priors(torch.cat(chains, dim=1), {name: torch.cat(parts) for name, parts in taught.items()})
 
 
@@ -98,7 +99,7 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
     dark, z = _images(faces.dark), priors.chains[0]
     chains = [_answers(network, dark, one) for one in priors.chains]
     yield "one_chain", chains[0]
-    yield "eight_chains", torch.stack(chains).logsumexp(dim=0) - np.log(MANY)
+    yield "eight_chains", torch.stack(chains).logsumexp(dim=0) - np.log(len(chains))
     yield "zero", _answers(network, dark, torch.zeros_like(z))
     yield "mean", _answers(network, dark, z.mean(dim=0).expand_as(z))
     yield "shuffled", _answers(network, dark, z[other])
@@ -108,7 +109,7 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
 
 def _answers(network: LLDif | StageOne, images: Tensor, z: Tensor) -> Tensor:
     parts = zip(images.split(FACES_AT_ONCE), z.split(FACES_AT_ONCE), strict=True)
-    return torch.cat([_recognise(network, _see(network, some), own) for some, own in parts])
+    return torch.cat([network.recognise(network.see(some), own).log_softmax(dim=1) for some, own in parts])
 
 
 def _images(images: np.ndarray) -> Tensor:
@@ -126,30 +127,3 @@ def _figures(probabilities: np.ndarray, faces: Probed) -> dict[str, float]:
 
 def _deviation(z: Tensor) -> float:
     return round(float(z.std(dim=0, correction=0).mean()), 4)
-
-
-# how the two stages are asked: the only lines here that know their insides
-
-
-def _see(network: LLDif | StageOne, images: Tensor) -> Tensor:
-    return standardise(images)
-
-
-def _recognise(network: LLDif | StageOne, seen: Tensor, z: Tensor) -> Tensor:
-    return network.llformer(seen, z).log_softmax(dim=1)
-
-
-def _starts(network: LLDif, count: int) -> Tensor:
-    """The stored starts first."""
-    stored = network.starts
-    more = torch.randn(count, stored.shape[1], generator=torch.Generator().manual_seed(0))
-    return torch.cat([stored, more[len(stored) :]])[:count]
-
-
-def _true_prior(stage_one: StageOne, clean: Tensor, images: Tensor, labels: Tensor | None) -> Tensor:
-    """Stage 1's Z (B, C_z); without labels, nothing stands in their place."""
-    prior, seen = stage_one.prior, standardise(images)
-    if labels is not None or not prior.config.label_input:
-        return prior(seen, labels)
-    features = prior.image_encoder(seen)
-    return prior.network(torch.cat([features, torch.zeros_like(features)], dim=1))

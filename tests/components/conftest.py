@@ -153,7 +153,13 @@ def stage_one_loss() -> Callable[..., losses.StageOneLoss]:
 def stage_two_loss() -> Callable[..., losses.StageTwoLoss]:
     """The plain form, and any term by name."""
     plain: dict[str, Any] = {"kl_weight": 1.0, "l1_weight": 0.1, "denoising_weight": 0.0, "pure_noise_share": 0.5}
-    plain |= {"prior_phase": 0.0, "teacher_sees": "dark", "logit_weight": 0.0, "logit_temperature": 2.0}
+    plain |= {
+        "prior_phase": 0.0,
+        "teacher": "stage_one",
+        "teacher_sees": "dark",
+        "logit_weight": 0.0,
+        "logit_temperature": 2.0,
+    }
     plain |= {"feature_weight": 0.0}
     return lambda **changes: losses.StageTwoLoss(**(plain | changes))
 

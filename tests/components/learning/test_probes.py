@@ -9,10 +9,11 @@ from components.learning.evaluation import Resampling
 from components.learning.metrics import accuracy, score
 from components.learning.probes import Probed, derangement, probe
 from components.model.diffusion import DiffusionConfig
+from components.model.light import Seen
 from components.model.lldif import LLDif, StageOne
 
 FACES = 42
-DIFFUSION = DiffusionConfig(steps=2, predicts="z0", blocks=1, samples=1)
+DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1)
 OF_LLDIF = ["one_chain", "eight_chains", "zero", "mean", "shuffled", "oracle", "image_shuffled"]
 HOW = Resampling.of([f"f{number}" for number in range(FACES)], [""] * FACES, 100, 0.95, 1)
 
@@ -30,7 +31,7 @@ def stages(small_model, embedded_faces):
         torch.manual_seed(1)
         model = small_model(label_input)
         stage_one, network = StageOne(model, embedded_faces).eval(), LLDif(model, DIFFUSION, embedded_faces).eval()
-        network.start_from(stage_one)
+        network.start_from(stage_one, warm=True)
         for name, weights in network.llformer.named_parameters():
             if "modulation" in name:  # which starts at zero in some builds: here Z must be able to say something
                 torch.nn.init.normal_(weights, std=0.5)
@@ -65,26 +66,20 @@ def test_a_recogniser_that_ignores_z_loses_nothing_by_any_z(stages, faces):
         assert set(found["shuffled_gap"][metric].values()) == {0.0}
 
 
-class Teller(torch.nn.Module):
-    """A recogniser that sees nothing of the image and reads the answer off Z."""
-
-    def forward(self, seen, z):
-        return 5 * z[:, :7]
-
-
 def tell(network: LLDif, stage_one: StageOne, monkeypatch, right: np.ndarray) -> None:
-    """Z-hat and Z are the label; the faces are told apart by their mean."""
-    network.llformer = stage_one.llformer = Teller()
+    """Z-hat and Z are the label, and the answer is read off Z alone; the faces are told apart by their mean."""
     place = {float(image.mean()): label for image, label in right}
 
     def infer(seen, start):
-        labels = torch.tensor([place[float(image.mean())] for image in seen])
+        labels = torch.tensor([place[float(image.mean())] for image in seen.planes])
         return torch.nn.functional.one_hot(labels, 16).float() + 0 * start
 
+    for stage in (network, stage_one):
+        monkeypatch.setattr(stage, "see", lambda images: Seen(images.float(), images.float()))
+        monkeypatch.setattr(stage, "recognise", lambda seen, z: 5 * z[:, :7])
     monkeypatch.setattr(network, "infer_prior", infer)
-    monkeypatch.setattr(probes, "_see", lambda network, images: images.float())
     monkeypatch.setattr(
-        probes, "_true_prior", lambda stage, clean, images, labels: torch.nn.functional.one_hot(labels, 16).float()
+        stage_one, "true_prior", lambda dark, clean, labels, told: torch.nn.functional.one_hot(labels, 16).float()
     )
 
 
@@ -113,16 +108,13 @@ def test_the_label_in_z_is_found_by_withholding_it_and_by_lying(stages, faces):
     network, stage_one = stages(label_input=True)
     first = stage_one.prior.network.body[0]
     torch.nn.init.zeros_(first.weight[:, : first.weight.shape[1] // 2])
-    true, wrong = (probes._true_prior(stage_one, *views(faces), labels) for labels in both(faces))
+    seen = stage_one.see(torch.from_numpy(faces.dark).permute(0, 3, 1, 2))
+    true, wrong = (stage_one.true_prior(seen, seen, labels) for labels in both(faces))
     assert torch.equal(true[faces.labels == 0], true[faces.labels == 0][:1].expand_as(true[faces.labels == 0]))
     assert not torch.allclose(true, wrong)
     found = ask(network, stage_one, faces)
     assert list(found["stage_one"]) == ["own_prior", "without_label", "wrong_label"]
     assert len({row["nll"] for row in found["stage_one"].values()}) == 3
-
-
-def views(faces: Probed) -> list[torch.Tensor]:
-    return [torch.from_numpy(x).permute(0, 3, 1, 2) for x in (faces.clean, faces.dark)]
 
 
 def both(faces: Probed) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,7 +124,7 @@ def both(faces: Probed) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_constant_prior_shows_as_no_deviation_though_its_chains_differ(stages, faces, monkeypatch):
     network, stage_one = stages()
-    monkeypatch.setattr(network, "infer_prior", lambda seen, start: start + 0 * seen.mean())
+    monkeypatch.setattr(network, "infer_prior", lambda seen, start: start + 0 * seen.planes.mean())
     found = ask(network, stage_one, faces)
     assert found["prior"]["inferred_deviation"] == 0
     assert found["prior"]["chain_deviation"] > 0.5
@@ -143,7 +135,7 @@ def test_a_constant_prior_shows_as_no_deviation_though_its_chains_differ(stages,
 def test_one_chain_is_the_answer_of_the_model_itself(stages, faces):
     network, stage_one = stages()
     network.denoiser.leave.weight.data *= 3
-    model = inference.Model(network, None, 1.7)
+    model = inference.Model(network, None, 1.7, False)
     one = score("x", inference.predict(model, faces.dark), faces.labels, faces.votes)
     found = ask(network, stage_one, faces, temperature=1.7)["lldif"]
     assert (found["one_chain"]["accuracy"], found["one_chain"]["nll"]) == (round(one.accuracy, 4), round(one.nll, 4))
