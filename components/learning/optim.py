@@ -63,7 +63,8 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for values in alike(group["params"]):
+            moving = [value for value in group["params"] if value.grad is not None]  # the others' part waits
+            for values in alike(moving):
                 updates = orthogonalise(torch.stack([wide(self.ahead(value, group["momentum"])) for value in values]))
                 for value, update in zip(values, updates, strict=True):
                     rows, columns = value.flatten(1).shape

@@ -1,4 +1,4 @@
-"""Pretrained CLIP (Radford et al. 2021) in LA-CLIP's place of own encoders: through transformers, and frozen.
+"""Pretrained CLIP (Radford et al. 2021) in place of LA-CLIP's own encoders: through transformers, and frozen.
 
 A model's own file carries all that it needs of CLIP: ClipConfig, the image tower's weights, the prompts' embeddings.
 The text tower is not kept: frozen weights and fixed prompts have one answer.

@@ -3,8 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from components.model.layers import (
@@ -16,7 +14,6 @@ from components.model.layers import (
     TransformerBlock,
     downsample,
 )
-from components.model.light import standardise
 
 
 def randomised(block: nn.Module) -> nn.Module:
@@ -24,30 +21,6 @@ def randomised(block: nn.Module) -> nn.Module:
     for value in block.parameters():
         nn.init.normal_(value, std=0.3)
     return block
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(0, 1000), st.sampled_from([1, 3]))
-def test_standardised_images_have_no_gain_and_no_offset(seed, channels):
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 64, (2, channels, 16, 16), generator=generator, dtype=torch.uint8)
-    plain, brighter, gained = standardise(images), standardise(images + 40), standardise(images * 4)
-    assert plain.dtype == torch.float32
-    assert torch.allclose(plain, brighter, atol=1e-5)
-    assert torch.allclose(plain, gained, atol=0.15)  # the one grey level in the divisor counts less, the brighter it is
-    assert torch.allclose(plain.mean((1, 2, 3)), torch.zeros(2), atol=1e-5)
-    assert ((plain.std((1, 2, 3)) > 0.9) & (plain.std((1, 2, 3)) < 1)).all()
-
-
-@pytest.mark.parametrize("level", [0, 1, 255])
-def test_a_flat_image_standardises_to_nothing_at_all(level):
-    assert not standardise(torch.full((1, 1, 8, 8), level, dtype=torch.uint8)).any()
-
-
-def test_one_grey_level_of_noise_in_the_dark_is_not_blown_up():
-    image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
-    image[0, 0, 3, 3] = 1
-    assert standardise(image).abs().max() < 1
 
 
 @pytest.mark.parametrize(("size", "half"), [(48, 24), (64, 32), (7, 4)])
