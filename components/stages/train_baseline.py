@@ -10,6 +10,7 @@ from components.learning import losses
 from components.learning.compute import prepare
 from components.learning.objective import Objective
 from components.model.baselines import Plain
+from components.model.weights import fill
 from components.records import Report
 from components.stages.training import Inference, TrainingParams, Workplace
 
@@ -28,6 +29,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     place = Workplace.open(folder, state)
     prepare(params.compute)
     network = Plain(params.model, place.faces)
+    fill(network, params.model.weights)
     objective = Objective.of(params.objective, place.train)
     yield from place.fit(
         network,
