@@ -12,9 +12,10 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.comparison import methods, runs
+from benchmarks.comparison import methods, report, runs
 from benchmarks.comparison.jobs import Arena, prepare, say
 from benchmarks.comparison.methods import overridden
+from components import atomic
 from components.config import ConfigError, read_yaml
 from components.learning.compute import device
 from components.records import DataError
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("experiment", help="a name in params/, or the path of a params file")
     what.add_argument("--raw", type=Path, metavar="PATH", help="the raw data, unless it is drawn")
     what.add_argument("--methods", default="peers", metavar="NAMES", help="names or groups of them; see --list")
+    what.add_argument("--report", action="store_true", help="only the table and the figure of the lines there are")
     what.add_argument("--list", action="store_true", help="say what methods there are, and do nothing else")
     what.add_argument("--seeds", type=int, default=2, metavar="N")
     what.add_argument("--epochs", type=int, default=24, metavar="N", help="of every method, its stages together")
@@ -56,6 +58,8 @@ def compare(given: argparse.Namespace) -> int:
         for method in methods.GROUPS["all"]:
             print(f"{method.name:24}{method.says}")
         return 0
+    if given.report:
+        return show(given.out, given.root)
     path = Path(given.experiment)
     path = path if path.suffix == ".yaml" else REPOSITORY / "params" / f"{given.experiment}.yaml"
     content = overridden(read_yaml(path), {"compute.threads": given.threads})
@@ -66,7 +70,18 @@ def compare(given: argparse.Namespace) -> int:
     failures = runs.run(jobs, given.out, min(workers, len(jobs)))
     for failure in failures:
         say(failure)
-    return 1 if failures else 0
+    return show(given.out, given.root) or (1 if failures else 0)
+
+
+def show(out: Path, root: Path) -> int:
+    """The table on standard output, the figure beside the lines."""
+    found = runs.lines(out)
+    if not found:
+        say(f"{out}: holds no run yet")
+        return 1
+    print(report.markdown(found, root), end="")
+    atomic.write_text(out.with_suffix(".svg"), report.figure(found))
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from components.config import ConfigError
 
 PLAIN = "plain"  # what every other method is read against
+CEILING = "clean_ceiling"  # what the same recogniser does where there is light
 PRIOR_SHARE = 0.15  # of LLDif's epochs that stage 1 gets: each is one that the recogniser lacks
 
 
