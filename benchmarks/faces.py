@@ -93,7 +93,7 @@ def measure(train: Faces, test: Faces, camera: Camera, exposure: float, epochs: 
     steps = epochs * -(-len(train.ids) // config.size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     for epoch in range(1, epochs + 1):
-        for batch in epoch_batches(train, config, camera, SEED, epoch, torch.device("cpu")):
+        for batch in epoch_batches(train, train.votes, config, camera, SEED, epoch, torch.device("cpu")):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16):
                 loss = F.cross_entropy(network(batch.images), batch.labels, label_smoothing=0.05)
@@ -103,7 +103,7 @@ def measure(train: Faces, test: Faces, camera: Camera, exposure: float, epochs: 
     network.eval()
     unchanged = batches(exposure, shift_pixels=0, flip=False)
     answers, labels = [], []
-    for batch in epoch_batches(test, unchanged, camera, SEED, 0, torch.device("cpu")):
+    for batch in epoch_batches(test, test.votes, unchanged, camera, SEED, 0, torch.device("cpu")):
         answers.append(logits(network, batch.images.permute(0, 2, 3, 1).numpy()).argmax(axis=1))
         labels.append(batch.labels.numpy())
     right = np.concatenate(answers) == np.concatenate(labels)

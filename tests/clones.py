@@ -107,7 +107,6 @@ def fresh_clone(path: Path, environment: dict[str, str]) -> Clone:
     clone = Clone(path, environment)
     clone.git("init", "-q", "-b", "main")
     content = clone.params() | TINY
-    content["model"]["llformer"] |= {"width": 8, "fusion_depth": 1}
     content["model"]["prior"] |= {"width": 8, "channels": 16}
     content["batches"] |= {"size": 16, "exposure_low": 0.1, "clean_share": 0.3, "shift_pixels": 0}
     content["compute"]["threads"] = 1

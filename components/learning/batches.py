@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -14,7 +15,8 @@ from components.data.table import CLEAN, Faces
 from components.lowlight.camera import Camera, photograph
 from components.lowlight.noise import keys_of, uniform
 
-FLIP, SHIFT, EXPOSURE, CLEAN_SHARE = 32, 33, 34, 35  # streams of random numbers
+FLIP, SHIFT, EXPOSURE, CLEAN_SHARE, DARKER = range(32, 37)  # streams of random numbers
+DARKEST_VIEW = 0.25  # of the exposure of the view it is a darker one of
 
 
 class Batches(Config):
@@ -37,25 +39,43 @@ class Batches(Config):
 @dataclass(frozen=True)
 class Batch:
     images: Tensor  # (B, C, H, W) uint8, dark
+    clean: Tensor  # (B, C, H, W) uint8: the same, mirrored and shifted alike, before they were darkened
     labels: Tensor  # (B,)
-    votes: Tensor  # (B, K), rows sum to 1: one class each, or what people said
+    targets: Tensor  # (B, K), rows sum to 1: what training aims at
     keys: Tensor  # (B,) int64, for whatever else is random about these faces
+    darker: Tensor | None = None  # (B, C, H, W) uint8: a second photograph of `clean` in less light, where asked for
 
 
 def epoch_batches(
-    faces: Faces, config: Batches, camera: Camera, seed: int, epoch: int, device: torch.device
+    faces: Faces,
+    targets: np.ndarray,
+    config: Batches,
+    camera: Camera,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    darker: bool = False,
 ) -> Iterator[Batch]:
-    """Every face once, in the epoch's order; a last batch below half the size is left out."""
-    images, labels, votes = (torch.from_numpy(column) for column in (faces.images, faces.labels, faces.votes))
+    """Every face once, in the epoch's order, with its row of `targets` (N, K); a last batch below half the size is
+    left out. The faces are moved to the device once, and darkened there.
+    """
+    images, labels, aims = (torch.from_numpy(column).to(device) for column in (faces.images, faces.labels, targets))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_word(f"{seed}|{epoch}")))
-    for chosen in order.split(config.size):
+    ids = [f"{seed}|{faces.ids[index]}" for index in order.tolist()]
+    every_key = keys_of(ids, [0.0] * len(ids), epoch).to(device)
+    for chosen, keys in zip(order.to(device).split(config.size), every_key.split(config.size), strict=True):
         if len(chosen) * 2 < min(config.size, len(labels)):
             break
-        ids = [f"{seed}|{faces.ids[index]}" for index in chosen.tolist()]
-        keys = keys_of(ids, [0.0] * len(ids), epoch).to(device)
-        clean = images[chosen].to(device).permute(0, 3, 1, 2)
-        dark = photograph(augment(clean, keys, config), keys, exposures(keys, config), camera)
-        yield Batch(dark, labels[chosen].to(device), votes[chosen].to(device), keys)
+        clean = augment(images[chosen].permute(0, 3, 1, 2), keys, config)
+        light = exposures(keys, config)
+        dark = photograph(clean, keys, light, camera)
+        again = photograph(clean, ~keys, darker_than(light, keys), camera) if darker else None
+        yield Batch(dark, clean, labels[chosen], aims[chosen], keys, again)
+
+
+def darker_than(light: Tensor, keys: Tensor) -> Tensor:
+    """(B,) exposures below `light` (B,), log-uniform down to DARKEST_VIEW of it."""
+    return light * DARKEST_VIEW ** uniform(keys, DARKER, 1)[:, 0]
 
 
 def batch_count(faces: int, config: Batches) -> int:

@@ -1,5 +1,6 @@
 """A model's file, and its answers. All that a registered model needs of this folder."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Model:
     network: nn.Module
     faces: FacesConfig
     temperature: float
+    flip_average: bool  # the answer is the mean for the face and its mirror image
 
 
 def load(path: Path) -> Model:
@@ -40,7 +42,8 @@ def load(path: Path) -> Model:
     except (KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: not a model of this version ({str(error).splitlines()[0]}); train it again") from None
     faces = FacesConfig.model_validate(notes["faces"], strict=False)
-    return Model(network.eval(), faces, float(notes.get("temperature", 1.0)))  # stage 1 answers nobody
+    # stage 1 answers nobody: it has neither
+    return Model(network.eval(), faces, float(notes.get("temperature", 1.0)), bool(notes.get("flip_average", False)))
 
 
 def build(notes: dict[str, Any]) -> nn.Module:
@@ -50,20 +53,29 @@ def build(notes: dict[str, Any]) -> nn.Module:
     if notes["kind"] == "stage_one":
         return StageOne(model, faces)
     if notes["kind"] == "plain":
-        return Plain(model.llformer, model.prior.channels, faces)
+        return Plain(model, faces)
     return LLDif(model, DiffusionConfig.model_validate(notes["diffusion"]), faces)
 
 
 def predict(model: Model, images: np.ndarray) -> np.ndarray:
     """Images (N, H, W, C) uint8 to calibrated probabilities (N, K) float32."""
-    return (torch.from_numpy(logits(model.network, images)) / model.temperature).softmax(dim=1).numpy()
+    answers = torch.from_numpy(logits(model.network, images, model.flip_average))
+    return (answers / model.temperature).softmax(dim=1).numpy()
 
 
 @torch.no_grad()
-def logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Images (N, H, W, C) uint8 to logits (N, K) float32, wherever the network is."""
+def logits(network: nn.Module, images: np.ndarray, flip_average: bool = False) -> np.ndarray:
+    """Images (N, H, W, C) uint8 to logits (N, K) float32, wherever the network is.
+
+    With `flip_average` they are the logarithm of the mean probability of each face and its mirror image.
+    """
     place = next(network.parameters()).device
     answers: list[Tensor] = []
     for part in torch.from_numpy(images).permute(0, 3, 1, 2).split(BATCH):
-        answers.append(network(part.contiguous().to(place)).float().cpu())
+        shown = part.contiguous().to(place)
+        answer = network(shown).float()
+        if flip_average:
+            both = torch.stack([answer, network(shown.flip(3)).float()]).log_softmax(dim=2)
+            answer = both.logsumexp(dim=0) - math.log(2)
+        answers.append(answer.cpu())
     return torch.cat(answers).numpy()

@@ -1,4 +1,4 @@
-"""What each stage minimises: a loss takes a batch and returns the total and the logits. All aim at the votes."""
+"""What each stage minimises: a loss takes a batch and returns the total and the logits."""
 
 import torch
 import torch.nn.functional as F
@@ -7,41 +7,105 @@ from torch import Tensor
 
 from components.config import Config
 from components.learning.batches import Batch
+from components.learning.objective import Objective
 from components.lowlight.noise import normal, uniform
-from components.model.light import standardise
+from components.model.diffusion import Denoiser
+from components.model.light import Seen
 from components.model.lldif import LLDif, StageOne
 
 # streams of random numbers beside the camera's
-CHAIN_START, CHAIN_KIND = 16, 17
+CHAIN_START, CHAIN_KIND, CHAIN_STEP, LABEL_TOLD, PRIOR_KNOWN, PRIOR_NOISE, SHOWN_CLEAN = range(16, 23)
 
 
 class StageOneLoss(Config):
-    contrastive_weight: float = Field(ge=0)
+    """The teacher's. Every weight of 0 leaves its term out."""
+
+    clean_share: float = Field(ge=0, le=1)  # of faces whose clean image the recogniser is shown
+    contrastive_weight: float = Field(ge=0)  # Z and the label's prompt
+    alignment_weight: float = Field(ge=0)  # dark and clean image of one face
+    darker_weight: float = Field(ge=0)  # dark image and a darker one of the same face
+    label_dropout: float = Field(ge=0, le=1)  # of faces whose label PNET does not see, where it may at all
+    prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z is withheld from the recogniser
+    prior_noise: float = Field(ge=0)  # deviation of normal noise on the Z that guides
 
 
 class StageTwoLoss(Config):
+    """The student's. Every weight of 0 leaves its term out."""
+
     kl_weight: float = Field(ge=0)
     l1_weight: float = Field(ge=0)
+    denoising_weight: float = Field(ge=0)  # of one step of the chain from a noised true Z, beside the unrolled chain
     pure_noise_share: float = Field(ge=0, le=1)  # of training chains; the rest start from the noised true Z
+    prior_phase: float = Field(ge=0, le=1)  # share of the epochs, at first, with the losses of the prior alone
+    teacher_sees: str = Field(pattern="^(dark|clean)$")  # the image that stage 1's answers below come from
+    logit_weight: float = Field(ge=0)  # distillation (Hinton et al. 2015)
+    logit_temperature: float = Field(gt=0)
+    feature_weight: float = Field(ge=0)  # of the distance to the teacher's pooled features, per deviation
 
 
-def stage_one(network: StageOne, batch: Batch, config: StageOneLoss) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the recogniser, and of Z against the labels' prompts. Returns total and logits."""
-    logits, z = network(batch.images, batch.labels)
-    contrastive = F.cross_entropy(network.prior.similarity(z), batch.votes)
-    return F.cross_entropy(logits, batch.votes) + config.contrastive_weight * contrastive, logits
+def stage_one(network: StageOne, batch: Batch, config: StageOneLoss, objective: Objective) -> tuple[Tensor, Tensor]:
+    """Recognise under the true Z; align Z with the label's prompt, and the views of a face with one another."""
+    dark, clean = network.see(batch.images), network.see(batch.clean)
+    told = _happens(batch.keys, LABEL_TOLD, 1 - config.label_dropout)
+    z = network.true_prior(dark, clean, batch.labels, told)
+    shown = _either(_happens(batch.keys, SHOWN_CLEAN, config.clean_share), clean, dark)
+    logits = network.recognise(shown, _guiding(network, z, batch.keys, config))
+    total = objective(logits, batch.targets)
+    if config.contrastive_weight:
+        total = total + config.contrastive_weight * objective(network.prior.similarity(z), batch.targets)
+    if config.alignment_weight or config.darker_weight:
+        views = [network.prior.image_encoder(seen.planes) for seen in (dark, clean)]
+        total = total + config.alignment_weight * same_face(network.prior.likeness(*views))
+        if config.darker_weight:
+            assert batch.darker is not None
+            darker = network.prior.image_encoder(network.see(batch.darker).planes)
+            total = total + config.darker_weight * same_face(network.prior.likeness(views[0], darker))
+    return total, logits
 
 
-def stage_two(network: LLDif, batch: Batch, config: StageTwoLoss) -> tuple[Tensor, Tensor]:
-    """L_ce + L_kl [P, L] + L1 [D]: recognise, and infer the prior that stage 1 would have given."""
+def _guiding(network: StageOne, z: Tensor, keys: Tensor, config: StageOneLoss) -> Tensor:
+    """The Z that the recogniser gets: noisy, or withheld, so that it does not rely on Z alone."""
+    noisy = z + config.prior_noise * normal(keys, PRIOR_NOISE, z.shape[1])
+    withheld = _happens(keys, PRIOR_KNOWN, config.prior_dropout)
+    return torch.where(withheld[:, None], network.unknown, noisy)
+
+
+def stage_two(
+    network: LLDif, teacher: StageOne, batch: Batch, progress: float, config: StageTwoLoss, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """L_ce + L_kl [P, L] + L1 [D], and what the teacher would have answered.
+
+    `progress` is the share of the training that is done: for the first `prior_phase` of it the recogniser waits [D].
+    """
+    dark = network.see(batch.images)
     with torch.no_grad():
-        seen = standardise(batch.images)
-        z = network.prior(seen, batch.labels)
+        clean = teacher.see(batch.clean)
+        z = teacher.true_prior(dark, clean, batch.labels)
+    condition = network.condition_of(dark)
     start = chain_start(z, batch.keys, network.denoiser.plan.abar[-1], config.pure_noise_share)
-    inferred = network.infer_prior(seen, start)
-    logits = network.llformer(seen, inferred)
-    loss = F.cross_entropy(logits, batch.votes) + config.kl_weight * prior_divergence(z, inferred)
-    return loss + config.l1_weight * F.l1_loss(inferred, z), logits
+    inferred = network.denoiser(start, condition)
+    total = config.kl_weight * prior_divergence(z, inferred) + config.l1_weight * F.l1_loss(inferred, z)
+    if config.denoising_weight:
+        total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)
+    waits = progress < config.prior_phase
+    with torch.set_grad_enabled(not waits):
+        features = network.features(dark, inferred)
+        logits = network.llformer.head(features)
+    if waits:
+        return total, logits
+    total = total + objective(logits, batch.targets)
+    if config.logit_weight or config.feature_weight:
+        with torch.no_grad():
+            taught = teacher.features(clean if config.teacher_sees == "clean" else dark, z)
+            answers = teacher.llformer.head(taught)
+        total = total + config.logit_weight * distillation(logits, answers, config.logit_temperature)
+        total = total + config.feature_weight * F.smooth_l1_loss(features, taught)
+    return total, logits
+
+
+def plain(network: torch.nn.Module, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:
+    logits = network(batch.images)
+    return objective(logits, batch.targets), logits
 
 
 def prior_divergence(z: Tensor, inferred: Tensor) -> Tensor:
@@ -49,13 +113,39 @@ def prior_divergence(z: Tensor, inferred: Tensor) -> Tensor:
     return F.kl_div(inferred.log_softmax(dim=1), z.log_softmax(dim=1), log_target=True, reduction="batchmean")
 
 
+def distillation(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """KL from the teacher's softened answers (B, K) to the student's, times temperature^2 (Hinton et al. 2015)."""
+    student, teacher = ((x / temperature).log_softmax(dim=1) for x in (logits, answers))
+    return F.kl_div(student, teacher, log_target=True, reduction="batchmean") * temperature**2
+
+
+def same_face(likeness: Tensor) -> Tensor:
+    """InfoNCE both ways over (B, B): each face is to find its own other view (van den Oord et al. 2018)."""
+    own = torch.arange(len(likeness), device=likeness.device)
+    return (F.cross_entropy(likeness, own) + F.cross_entropy(likeness.mT, own)) / 2
+
+
+def denoising(denoiser: Denoiser, z: Tensor, condition: Tensor, keys: Tensor) -> Tensor:
+    """Mean squared error of Z_0 from the noised true Z of one step, drawn for the batch (Ho et al. 2020)."""
+    step = int(uniform(keys[:1], CHAIN_STEP, 1) * denoiser.plan.steps)
+    abar = denoiser.plan.abar[step]
+    noised = abar**0.5 * z + (1 - abar) ** 0.5 * normal(keys, CHAIN_START, z.shape[1])
+    return F.mse_loss(denoiser.z0(noised, step, condition), z)
+
+
 def chain_start(z: Tensor, keys: Tensor, abar: float, pure_noise_share: float) -> Tensor:
     """Z_T (B, C): pure noise, as at inference, or q(Z_T | Z) for the share that is left."""
     noise = normal(keys, CHAIN_START, z.shape[1])
-    pure = uniform(keys, CHAIN_KIND, 1) < pure_noise_share
+    pure = _happens(keys, CHAIN_KIND, pure_noise_share)[:, None]
     return torch.where(pure, noise, abar**0.5 * z + (1 - abar) ** 0.5 * noise)
 
 
-def plain(network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    logits = network(batch.images)
-    return F.cross_entropy(logits, batch.votes), logits
+def _happens(keys: Tensor, stream: int, share: float) -> Tensor:
+    """(B,) bool, true for that share of faces."""
+    return uniform(keys, stream, 1)[:, 0] < share
+
+
+def _either(first: Tensor, one: Seen, other: Seen) -> Seen:
+    """`one` where `first` (B,) is true, else `other`."""
+    planes = torch.where(first[:, None, None, None], one.planes, other.planes)
+    return Seen(planes, torch.where(first[:, None], one.exposure, other.exposure))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -18,7 +19,7 @@ from components.learning.optim import OptimConfig, optimizers, rate
 from components.lowlight.camera import Camera
 from components.records import Report
 
-Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # -> total, logits
+Loss = Callable[[Batch, float], tuple[Tensor, Tensor]]  # with the share of the training that is done -> total, logits
 Answer = Callable[[Tensor, Tensor], Tensor]  # images, labels -> logits
 
 
@@ -36,12 +37,21 @@ class Course:
     batches: Batches
     camera: Camera
     optim: OptimConfig
+    darker_views: bool = False  # whether the loss wants a second, darker photograph of each face
 
 
 def fit(
-    network: nn.Module, loss: Loss, answer: Answer, train: Faces, watch: DarkFaces, course: Course, path: Path
+    network: nn.Module,
+    loss: Loss,
+    answer: Answer,
+    train: Faces,
+    targets: np.ndarray,
+    watch: DarkFaces,
+    course: Course,
+    path: Path,
 ) -> Iterator[Report]:
-    """Train `network` in place, one report an epoch; go on from the checkpoint at `path` where there is one.
+    """Train `network` in place towards `targets` (N, K), one report an epoch; go on from the checkpoint at `path` where
+    there is one.
 
     The report of an epoch comes before its checkpoint: whoever keeps reports cuts them to the checkpoint's epoch on
     resume (`epochs_done`), and the repeated epoch gives the same report again.
@@ -56,7 +66,7 @@ def fit(
         checkpoint.restore(tensors, network, optimisers)
         history = notes["history"]
     for epoch in range(len(history), course.epochs):
-        metrics = train_epoch(network, loss, optimisers, train, course, epoch)
+        metrics = train_epoch(network, loss, optimisers, train, targets, course, epoch)
         metrics["valid_accuracy"] = watch_accuracy(network, answer, watch)
         yield Report(course.stage, epoch + 1, course.epochs, metrics)
         history = [*history, metrics]
@@ -64,15 +74,22 @@ def fit(
 
 
 def train_epoch(
-    network: nn.Module, loss: Loss, optimisers: list[Optimizer], train: Faces, course: Course, epoch: int
+    network: nn.Module,
+    loss: Loss,
+    optimisers: list[Optimizer],
+    train: Faces,
+    targets: np.ndarray,
+    course: Course,
+    epoch: int,
 ) -> dict[str, float]:
     """One pass over the training faces. Returns the means of loss and accuracy, and the last learning rate's share."""
     network.train()
     per_epoch = batch_count(len(train.labels), course.batches)
-    totals = torch.zeros(3, dtype=torch.float64)
+    totals = torch.zeros(3, dtype=torch.float64, device=device())
     highest = [[group.setdefault("highest", group["lr"]) for group in o.param_groups] for o in optimisers]
     share = 0.0
-    stream = epoch_batches(train, course.batches, course.camera, course.compute.seed, epoch, device())
+    seed = course.compute.seed
+    stream = epoch_batches(train, targets, course.batches, course.camera, seed, epoch, device(), course.darker_views)
     for step, batch in enumerate(stream, start=epoch * per_epoch):
         share = rate(step, course.epochs * per_epoch, course.optim)
         for optimiser, rates in zip(optimisers, highest, strict=True):
@@ -80,13 +97,13 @@ def train_epoch(
                 group["lr"] = top * share
             optimiser.zero_grad()
         with torch.autocast(device().type, torch.bfloat16, enabled=course.compute.precision == "bfloat16"):
-            total, logits = loss(batch)
+            total, logits = loss(batch, step / (course.epochs * per_epoch))
         total.backward()
         for optimiser in optimisers:
             optimiser.step()
-        faces = len(batch.labels)
-        right = (logits.argmax(dim=1) == batch.labels).sum()
-        totals += torch.tensor([float(total.detach()) * faces, float(right), faces], dtype=torch.float64)
+        right = (logits.argmax(dim=1) == batch.labels).double()
+        # on the device: a figure asked for at each step would make it wait
+        totals += torch.stack([total.detach().double() * len(right), right.sum(), torch.ones_like(right).sum()])
     mean_loss, mean_accuracy = (totals[:2] / totals[2]).tolist()
     if not math.isfinite(mean_loss):
         raise DivergedError(f"{course.stage}: loss is {mean_loss} in epoch {epoch + 1}: lower the learning rate")

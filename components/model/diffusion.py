@@ -13,10 +13,11 @@ from components.model.schedule import predicted_z0, sample, schedule
 class DiffusionConfig(Config):
     """The chain: its length, what the denoiser predicts, and how many chains are averaged at inference."""
 
+    form: Literal["chain", "mlp"]  # mlp: the same layers, asked once and given no noise, as an ablation
     steps: int = Field(ge=1, le=64)  # T
     predicts: Literal["z0", "noise"]
     blocks: int = Field(ge=1)
-    samples: int = Field(ge=1)  # K
+    samples: int = Field(ge=1, le=8)  # K
 
 
 class Denoiser(nn.Module):
@@ -34,12 +35,18 @@ class Denoiser(nn.Module):
 
     def forward(self, start: Tensor, condition: Tensor) -> Tensor:
         """Z-hat (B, C) from chains that start at `start` (B, C), given `condition` (B, C)."""
+        if self.config.form == "mlp":
+            return self.predict(torch.zeros_like(start), 0, condition)
         return sample(lambda z, t: self.z0(z, t, condition), start, self.plan)
 
     def z0(self, z_t: Tensor, t: int, condition: Tensor) -> Tensor:
+        """The Z_0 (B, C) that Z_t (B, C) of step t, counted from 0, comes from."""
+        predicted = self.predict(z_t, t, condition)
+        return predicted if self.config.predicts == "z0" else predicted_z0(z_t, predicted, self.plan.abar[t])
+
+    def predict(self, z_t: Tensor, t: int, condition: Tensor) -> Tensor:
         time = torch.full_like(z_t[:, :1], (t + 1) / self.plan.steps)
         x = self.enter(torch.cat([z_t, time, condition], dim=1))
         for block in self.blocks:
             x = x + block(x)
-        x = self.leave(x)
-        return x if self.config.predicts == "z0" else predicted_z0(z_t, x, self.plan.abar[t])  # (B, C)
+        return self.leave(x)  # (B, C)

@@ -4,6 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from components.lowlight.noise import uniform
+
+DROP_PATH = 64  # the first of the streams of random numbers that drop paths use, beside the camera's and training's
+
 
 def downsample(channels_in: int, channels_out: int) -> nn.Sequential:
     """(B, C_in, H, W) to (B, C_out, H/2, W/2)."""
@@ -29,16 +33,17 @@ class ResidualBlock(nn.Module):
 
 
 class Modulation(nn.Module):
-    """F' = (W1 Z) * LN(F) + W2 Z (LRDif), broadcast over H x W; starts as the plain norm."""
+    """F' = (W1 Z) * LN(F) + W2 Z (LRDif), broadcast over H x W; starts as the plain norm over channels."""
 
     def __init__(self, channels: int, prior_channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, channels, affine=False)
+        self.channels = channels
         self.weights = nn.Linear(prior_channels, 2 * channels, bias=False)
+        nn.init.zeros_(self.weights.weight)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        scale, shift = self.weights(z)[:, :, None, None].chunk(2, dim=1)
-        return self.norm(x) * (1 + scale) + shift  # (B, C, H, W)
+        scale, shift = self.weights(z)[:, None, None, :].chunk(2, dim=-1)
+        return torch.addcmul(shift, F.layer_norm(x, (self.channels,)), 1 + scale)  # (B, H, W, C)
 
 
 class DynamicAttention(nn.Module):
@@ -51,19 +56,20 @@ class DynamicAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.modulation = Modulation(channels, prior_channels)
-        self.pointwise = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+        self.pointwise = nn.Linear(channels, 3 * channels, bias=False)
         self.depthwise = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
         self.alpha = nn.Parameter(torch.ones(heads, 1, 1))
-        self.project = nn.Conv2d(channels, channels, 1, bias=False)
+        self.project = nn.Linear(channels, channels, bias=False)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        queries_keys_values = self.depthwise(self.pointwise(self.modulation(x, z)))
-        per_head = queries_keys_values.reshape(batch, 3, self.heads, channels // self.heads, height * width)
-        q, k, v = per_head.unbind(1)  # each (B, heads, C/heads, HW)
-        attention = (F.normalize(k, dim=-1) @ F.normalize(q, dim=-1).mT / self.alpha).softmax(dim=-1)
-        mixed = (attention.mT @ v).reshape(batch, channels, height, width)
-        return x + self.project(mixed)  # (B, C, H, W)
+        batch, height, width, channels = x.shape
+        mixed = over_maps(self.depthwise, self.pointwise(self.modulation(x, z)))
+        per_head = mixed.reshape(batch, height * width, 3, self.heads, channels // self.heads)
+        q, k, v = per_head.permute(2, 0, 3, 1, 4)  # each (B, heads, HW, C/heads)
+        # norms divide the products of channels rather than the maps: a small matrix instead of two large ones
+        likeness = (k.mT @ q) * inverse_norm(k)[..., :, None] * inverse_norm(q)[..., None, :]
+        attended = v @ (likeness / self.alpha).softmax(dim=-1)
+        return x + self.project(attended.transpose(1, 2).reshape(x.shape))  # (B, H, W, C)
 
 
 class DynamicGate(nn.Module):
@@ -72,35 +78,85 @@ class DynamicGate(nn.Module):
     def __init__(self, channels: int, prior_channels: int) -> None:
         super().__init__()
         self.modulation = Modulation(channels, prior_channels)
-        self.pointwise = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.pointwise = nn.Linear(channels, 4 * channels, bias=False)
         self.depthwise = nn.Conv2d(4 * channels, 4 * channels, 3, padding=1, groups=4 * channels, bias=False)
-        self.project = nn.Conv2d(2 * channels, channels, 1, bias=False)
+        self.project = nn.Linear(2 * channels, channels, bias=False)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        gate, value = self.depthwise(self.pointwise(self.modulation(x, z))).chunk(2, dim=1)
-        return x + self.project(F.gelu(gate) * value)  # (B, C, H, W)
+        gate, value = over_maps(self.depthwise, self.pointwise(self.modulation(x, z))).chunk(2, dim=-1)
+        return x + self.project(F.gelu(gate) * value)  # (B, H, W, C)
+
+
+def over_maps(convolution: nn.Module, x: Tensor) -> Tensor:
+    """A convolution of maps whose channels come last: (B, H, W, C) both ways, without a copy."""
+    return convolution(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def inverse_norm(x: Tensor) -> Tensor:
+    """1 / |x| over the positions of (..., N, D): (..., D)."""
+    return (x.square().sum(dim=-2) + 1e-12).rsqrt()
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al. 2016): in training, a residual branch is left out for a `share` of the faces.
+
+    Who is left out follows from the number of the draw, which is kept with the weights: a training that was
+    interrupted goes on as it would have.
+    """
+
+    draws: Tensor
+
+    def __init__(self, share: float, stream: int) -> None:
+        super().__init__()
+        self.share, self.stream = share, DROP_PATH + stream
+        self.register_buffer("draws", torch.zeros(1, dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        kept = uniform(self.draws << 32, self.stream, len(x))[0] >= self.share  # (B,)
+        self.draws += 1
+        return x * (kept / (1 - self.share)).to(x.dtype).view(-1, *[1] * (x.ndim - 1))
+
+
+def drop_path(share: float, stream: int) -> nn.Module:
+    """Each place in a network has its own `stream`. Without a share there is nothing to keep with the weights."""
+    return DropPath(share, stream) if share else nn.Identity()
 
 
 class TransformerBlock(nn.Module):
     """Pre-norm self-attention and MLP (Vaswani et al. 2017; Xiong et al. 2020)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, expansion: int, drop: float, stream: int) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.attention_norm = nn.LayerNorm(channels)
+        self.queries_keys_values = nn.Linear(channels, 3 * channels)
+        self.project = nn.Linear(channels, channels)
+        self.mlp = mlp(channels, expansion)
+        self.drop = drop_path(drop, stream)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
+        batch, tokens, channels = x.shape
         q, k, v = (
             self.queries_keys_values(self.attention_norm(x))
-            .reshape(batch, tokens, 3, self.heads, width // self.heads)
+            .reshape(batch, tokens, 3, self.heads, channels // self.heads)
             .permute(2, 0, 3, 1, 4)
         )  # each (B, heads, N, D/heads)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
-        x = x + self.project(attended)
-        return x + self.mlp(x)  # (B, N, D)
+        x = x + self.drop(self.project(attend(q, k, v).transpose(1, 2).reshape(x.shape)))
+        return x + self.drop(self.mlp(x))  # (B, N, D)
+
+
+def mlp(channels: int, expansion: int) -> nn.Sequential:
+    """MLP(LN(.)) of a transformer block."""
+    inside = expansion * channels
+    return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, inside), nn.GELU(), nn.Linear(inside, channels))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | float = 0.0) -> Tensor:
+    """softmax(q k^T / sqrt(D) + bias) v over (..., N, D).
+
+    Written out: for the few tokens of a face, torch's fused form takes four times as long on a CPU, and its gradient
+    on a GPU depends on the order in which blocks finish.
+    """
+    return (q @ k.mT * q.shape[-1] ** -0.5 + bias).softmax(dim=-1) @ v

@@ -4,10 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from components.config import Config
+from components.model import light
 from components.model.diffusion import Denoiser, DiffusionConfig
-from components.model.light import standardise
+from components.model.encoders import ImageEncoder
+from components.model.light import ExposureCondition, LightConfig, Seen, planes_of
 from components.model.llformer import LLformer, LLformerConfig
 from components.model.prior import Prior, PriorConfig, PriorNetwork
+
+STORED_STARTS = 8  # of chains, in every model's file; `diffusion.samples` of them are used
 
 
 class FacesConfig(Config):
@@ -18,65 +22,103 @@ class FacesConfig(Config):
 
 
 class ModelConfig(Config):
-    """Sizes of everything that both stages share."""
+    """Everything that both stages share."""
 
+    light: LightConfig
+    exposure_condition: bool  # the modulation also hears how dark the photograph is
     prior: PriorConfig
     llformer: LLformerConfig
 
 
-class StageOne(nn.Module):
-    """Images and labels to logits and Z. The labels are used only in the paper's form (`label_input`)."""
+class GuidedRecogniser(nn.Module):
+    """LLformer under a prior, with what it sees of a photograph: the part that all our networks share."""
 
     def __init__(self, config: ModelConfig, faces: FacesConfig) -> None:
         super().__init__()
-        channels = faces.shape[2]
-        self.prior = Prior(config.prior, channels, faces.classes)
-        self.llformer = LLformer(config.llformer, channels, config.prior.channels, len(faces.classes))
+        self.config = config
+        self.planes = planes_of(config.light, faces.shape[2])
+        self.llformer = LLformer(config.llformer, self.planes, config.prior.channels, len(faces.classes))
+        self.exposure = ExposureCondition(config.prior.channels) if config.exposure_condition else None
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        seen = standardise(images)
-        z = self.prior(seen, labels)  # (B, C_z)
-        return self.llformer(seen, z), z  # (B, K), (B, C_z)
+    def see(self, images: Tensor) -> Seen:
+        """Images (B, C, H, W) uint8."""
+        return light.see(images, self.config.light)
+
+    def features(self, seen: Seen, z: Tensor) -> Tensor:
+        """(B, D), of which the head makes logits."""
+        guided = self.exposure(z, seen.exposure) if self.exposure is not None else z
+        return self.llformer.features(seen.planes, guided)
+
+    def recognise(self, seen: Seen, z: Tensor) -> Tensor:
+        """Logits (B, K) under the prior z (B, C_z)."""
+        return self.llformer.head(self.features(seen, z))
 
 
-class LLDif(nn.Module):
-    """Stage 2 and inference: images alone to logits."""
+class StageOne(GuidedRecogniser):
+    """The teacher: it knows Z from the face itself, dark or clean, and in the paper's form from the label."""
+
+    def __init__(self, config: ModelConfig, faces: FacesConfig) -> None:
+        super().__init__(config, faces)
+        self.prior = Prior(config.prior, self.planes, faces.classes)
+        self.unknown = nn.Parameter(torch.zeros(1, config.prior.channels))  # stands for a Z that is withheld
+
+    def true_prior(self, dark: Seen, clean: Seen, labels: Tensor, told: Tensor | None = None) -> Tensor:
+        """Z (B, C_z) as the config would have it made; `told` (B,) bool: whose label PNET may see, by default all."""
+        seen = clean if self.config.prior.sees == "clean" else dark
+        everyone = torch.ones_like(labels, dtype=torch.bool)
+        return self.prior(self.prior.image_encoder(seen.planes), labels, everyone if told is None else told)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Logits (B, K) where Z is made of the same images."""
+        seen = self.see(images)
+        return self.recognise(seen, self.true_prior(seen, seen, labels))
+
+
+class LLDif(GuidedRecogniser):
+    """Stage 2 and inference: images alone to log-probabilities. No label and no prompt is part of it."""
 
     starts: Tensor
 
     def __init__(self, config: ModelConfig, diffusion: DiffusionConfig, faces: FacesConfig) -> None:
-        super().__init__()
-        channels, prior_channels = faces.shape[2], config.prior.channels
-        self.prior = Prior(config.prior, channels, faces.classes)  # of stage 1, frozen
-        self.condition = PriorNetwork(self.prior.image_encoder.features, prior_channels)  # PNET_2
-        self.denoiser = Denoiser(prior_channels, diffusion)
-        self.llformer = LLformer(config.llformer, channels, prior_channels, len(faces.classes))
-        # K fixed starts, stored with the weights: a face's answer depends neither on its batch nor on a generator
+        super().__init__(config, faces)
+        channels = config.prior.channels
+        self.image_encoder = ImageEncoder(self.planes, config.prior.width)  # E_I of stage 1, frozen
+        self.condition = PriorNetwork(self.image_encoder.features, channels, config.prior.normalised)  # PNET_2
+        self.denoiser = Denoiser(channels, diffusion)
+        # fixed starts, stored with the weights: a face's answer depends neither on its batch nor on a generator
         generator = torch.Generator().manual_seed(0)
-        self.register_buffer("starts", torch.randn(diffusion.samples, prior_channels, generator=generator))
-        self.prior.requires_grad_(False)
+        self.register_buffer("starts", torch.randn(STORED_STARTS, channels, generator=generator))
+        self.image_encoder.requires_grad_(False)
 
-    def start_from(self, stage_one: StageOne) -> None:
-        """Take stage 1's weights: the frozen prior, the recogniser, and PNET_2 where its shape is PNET_1's."""
-        self.prior.load_state_dict(stage_one.prior.state_dict())
-        self.llformer.load_state_dict(stage_one.llformer.state_dict())
-        if not self.prior.config.label_input:
+    def start_from(self, stage_one: StageOne, warm: bool) -> None:
+        """Take stage 1's E_I, PNET_2 where its shape is PNET_1's, and, if `warm`, the recogniser."""
+        self.image_encoder.load_state_dict(stage_one.prior.image_encoder.state_dict())
+        if not self.config.prior.label_input:
             self.condition.load_state_dict(stage_one.prior.network.state_dict())
+        if warm:
+            self.llformer.load_state_dict(stage_one.llformer.state_dict())
+            if self.exposure is not None and stage_one.exposure is not None:
+                self.exposure.load_state_dict(stage_one.exposure.state_dict())
 
     def train(self, mode: bool = True) -> "LLDif":
         super().train(mode)
-        self.prior.eval()  # frozen: its batch statistics too
+        self.image_encoder.eval()  # frozen: its batch statistics too
         return self
 
-    def infer_prior(self, seen: Tensor, start: Tensor) -> Tensor:
-        """Z-hat (B, C_z) from what is seen of the dark image, for chains that start at `start` (B, C_z)."""
-        return self.denoiser(start, self.condition(self.prior.image_encoder(seen)))
+    def condition_of(self, seen: Seen) -> Tensor:
+        """c (B, C_z): what the dark image says of the prior."""
+        return self.condition(self.image_encoder(seen.planes))
+
+    def infer_prior(self, seen: Seen, start: Tensor) -> Tensor:
+        """Z-hat (B, C_z) from the dark image alone, for chains that start at `start` (B, C_z)."""
+        return self.denoiser(start, self.condition_of(seen))
 
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities (B, K), averaged over the K chains."""
-        seen = standardise(images)
+        seen = self.see(images)
+        condition = self.condition_of(seen)
         answers = [
-            self.llformer(seen, self.infer_prior(seen, start.expand(len(images), -1))).log_softmax(dim=1)
-            for start in self.starts
+            self.recognise(seen, self.denoiser(start.expand(len(images), -1), condition)).log_softmax(dim=1)
+            for start in self.starts[: self.denoiser.config.samples]
         ]
         return torch.stack(answers).logsumexp(dim=0) - torch.tensor(float(len(answers))).log()

@@ -4,6 +4,8 @@ By default the label reaches Z through the contrastive loss alone: with the labe
 `label_input: true`) stage 1 reads the answer off Z and ignores the image.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -19,20 +21,18 @@ class PriorConfig(Config):
     channels: int = Field(ge=8)  # C, the length of Z
     width: int = Field(ge=8)  # of the image encoder's stem
     prompt: str = Field(pattern=r"^[^{}]*\{label\}[^{}]*$")
+    sees: Literal["dark", "clean"]  # the photograph that the true Z is made of; clean ones exist in training alone
     label_input: bool  # the paper's form: PNET sees the label's embedding
+    normalised: bool  # Z has mean 0 and deviation 1, so that its scale carries nothing
 
 
 class PriorNetwork(nn.Module):
-    """PNET: several linear layers [L]; Z is normalised, so that its scale carries nothing."""
+    """PNET: several linear layers [L]."""
 
-    def __init__(self, features: int, channels: int) -> None:
+    def __init__(self, features: int, channels: int, normalised: bool) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Linear(features, channels),
-            nn.LeakyReLU(0.1),
-            nn.Linear(channels, channels),
-            nn.LayerNorm(channels, elementwise_affine=False),
-        )
+        layers = [nn.Linear(features, channels), nn.LeakyReLU(0.1), nn.Linear(channels, channels)]
+        self.body = nn.Sequential(*layers, *([nn.LayerNorm(channels, elementwise_affine=False)] if normalised else []))
 
     def forward(self, features: Tensor) -> Tensor:
         return self.body(features)  # (B, C_z)
@@ -41,23 +41,30 @@ class PriorNetwork(nn.Module):
 class Prior(nn.Module):
     """Stage 1's view of a face: E_I, E_T and PNET_1."""
 
-    def __init__(self, config: PriorConfig, image_channels: int, classes: tuple[str, ...]) -> None:
+    def __init__(self, config: PriorConfig, planes: int, classes: tuple[str, ...]) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = ImageEncoder(image_channels, config.width)
+        self.image_encoder = ImageEncoder(planes, config.width)
         features = self.image_encoder.features
         self.text_encoder = TextEncoder([config.prompt.format(label=name) for name in classes], features)
-        self.network = PriorNetwork(features * (2 if config.label_input else 1), config.channels)
-        self.to_shared = nn.Linear(features, config.channels, bias=False)
+        self.network = PriorNetwork(features * (2 if config.label_input else 1), config.channels, config.normalised)
+        self.text_to_shared = nn.Linear(features, config.channels, bias=False)
+        self.face_to_shared = nn.Linear(features, config.channels, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, seen: Tensor, labels: Tensor) -> Tensor:
-        features = self.image_encoder(seen)
+    def forward(self, features: Tensor, labels: Tensor, told: Tensor) -> Tensor:
+        """Z (B, C_z) from features (B, D) of the faces and labels (B,), where `told` (B,) bool lets PNET have them."""
         if self.config.label_input:
-            features = torch.cat([features, self.text_encoder()[labels]], dim=1)
-        return self.network(features)  # Z, (B, C_z)
+            texts = self.text_encoder()[labels] * told[:, None]
+            features = torch.cat([features, texts], dim=1)
+        return self.network(features)
 
     def similarity(self, z: Tensor) -> Tensor:
         """Scaled cosine between each Z and each class's prompt (B, K): the logits of the contrastive loss."""
-        texts = F.normalize(self.to_shared(self.text_encoder()), dim=-1)
+        texts = F.normalize(self.text_to_shared(self.text_encoder()), dim=-1)
         return F.normalize(z, dim=-1) @ texts.mT * self.log_scale.exp()
+
+    def likeness(self, features: Tensor, others: Tensor) -> Tensor:
+        """Scaled cosine between all faces of one view (B, D) and all of another (B, D): (B, B)."""
+        one, other = (F.normalize(self.face_to_shared(x), dim=-1) for x in (features, others))
+        return one @ other.mT * self.log_scale.exp()

@@ -9,19 +9,22 @@ from pydantic import Field
 
 from components.config import Config
 from components.learning import inference, losses
-from components.learning.compute import prepare
+from components.learning.compute import device, prepare
+from components.learning.objective import Objective
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import LLDif, StageOne
 from components.records import DataError, Report
-from components.stages.training import TrainingParams, Workplace
+from components.stages.training import Inference, TrainingParams, Workplace
 
 
 class TrainDiffusion(Config):
     epochs: int = Field(ge=1)
+    warm_start: bool  # the recogniser begins with stage 1's weights [L, D]
     loss: losses.StageTwoLoss
 
 
 class Params(TrainingParams):
+    inference: Inference
     diffusion: DiffusionConfig
     train_diffusion: TrainDiffusion
 
@@ -32,7 +35,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     place = Workplace.open(folder, state)
     network = yield from train(params, place)
     notes = {"kind": "lldif", "model": params.model.model_dump(), "diffusion": params.diffusion.model_dump()}
-    place.save("lldif", network, notes | {"temperature": place.temperature(network)})
+    place.save("lldif", network, notes | place.answering(network, params.inference))
 
 
 def best_parameters(path: Path) -> dict[str, Any]:
@@ -52,12 +55,15 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
     network = LLDif(params.model, params.diffusion, place.faces)
     stage_one = inference.load(place.folder / "prior.safetensors").network
     assert isinstance(stage_one, StageOne)
-    network.start_from(stage_one)
+    network.start_from(stage_one, params.train_diffusion.warm_start)
+    teacher = stage_one.to(device()).requires_grad_(False).eval()
+    objective, config = Objective.of(params.objective, place.train), params.train_diffusion.loss
     yield from place.fit(
         network,
-        loss=lambda batch: losses.stage_two(network, batch, params.train_diffusion.loss),
+        loss=lambda batch, progress: losses.stage_two(network, teacher, batch, progress, config, objective),
         answer=lambda images, labels: network(images),
         course=params.course("train_diffusion", params.train_diffusion.epochs),
+        objective=params.objective,
     )
     return network
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from pydantic import Field
 
 from components.config import Config
+from components.data.table import CLEAN
 from components.learning import losses
 from components.learning.compute import prepare
+from components.learning.objective import Objective
 from components.model.lldif import StageOne
 from components.records import Report
-from components.stages.training import TrainingParams, Workplace
+from components.stages.training import WATCHED, TrainingParams, Workplace
 
 
 class TrainPrior(Config):
@@ -27,10 +29,15 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     place = Workplace.open(folder, state)
     prepare(params.compute)
     network = StageOne(params.model, place.faces)
+    objective = Objective.of(params.objective, place.train)
+    config = params.train_prior.loss
+    knows_clean = config.clean_share > 0 or params.model.prior.sees == "clean"
     yield from place.fit(
         network,
-        loss=lambda batch: losses.stage_one(network, batch, params.train_prior.loss),
-        answer=lambda images, labels: network(images, labels)[0],
-        course=params.course("train_prior", params.train_prior.epochs),
+        loss=lambda batch, progress: losses.stage_one(network, batch, config, objective),
+        answer=lambda images, labels: network(images, labels),
+        course=params.course("train_prior", params.train_prior.epochs, darker_views=config.darker_weight > 0),
+        objective=params.objective,
+        watched=CLEAN if knows_clean else WATCHED,
     )
     place.save("prior", network, {"kind": "stage_one", "model": params.model.model_dump()})

@@ -16,6 +16,7 @@ from components.learning import checkpoint, inference
 from components.learning.batches import Batches
 from components.learning.calibration import fit_temperature
 from components.learning.compute import Compute
+from components.learning.objective import ObjectiveConfig, targets_of
 from components.learning.optim import OptimConfig
 from components.learning.training import Answer, Course, Loss, fit
 from components.lowlight.camera import Camera
@@ -25,15 +26,22 @@ from components.records import Report
 WATCHED = 0.05  # the exposure whose accuracy on valid is followed from epoch to epoch
 
 
+class Inference(Config):
+    """How a trained model answers."""
+
+    flip_average: bool  # the mean for a face and its mirror image, at twice the cost
+
+
 class TrainingParams(Config):
     compute: Compute
     camera: Camera
     batches: Batches
     optim: OptimConfig
+    objective: ObjectiveConfig
     model: ModelConfig
 
-    def course(self, stage: str, epochs: int) -> Course:
-        return Course(stage, epochs, self.compute, self.batches, self.camera, self.optim)
+    def course(self, stage: str, epochs: int, darker_views: bool = False) -> Course:
+        return Course(stage, epochs, self.compute, self.batches, self.camera, self.optim, darker_views)
 
 
 @dataclass(frozen=True)
@@ -43,26 +51,37 @@ class Workplace:
     folder: Path
     checkpoint: Path
     train: Faces
-    watch: DarkFaces  # valid, at the rung nearest to WATCHED
+    valid: DarkFaces  # at every rung of the ladder
     faces: FacesConfig
 
     @classmethod
     def open(cls, folder: Path, state: Path) -> "Workplace":
         train = read_split(folder / "faces.parquet", "train")
         valid = read_dark(folder / "dark_valid.parquet")
-        rungs = np.unique(valid.exposures)
-        watch = valid.at(rungs[np.argmin(abs(rungs - WATCHED))])
         height, width, channels = train.images.shape[1:]
         faces = FacesConfig(classes=train.classes, shape=(height, width, channels))
-        return cls(folder, state / "checkpoint.safetensors", train, watch, faces)
+        return cls(folder, state / "checkpoint.safetensors", train, valid, faces)
 
-    def fit(self, network: nn.Module, loss: Loss, answer: Answer, course: Course) -> Iterator[Report]:
-        return fit(network, loss, answer, self.train, self.watch, course, self.checkpoint)
+    def fit(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        answer: Answer,
+        course: Course,
+        objective: ObjectiveConfig,
+        watched: float = WATCHED,
+    ) -> Iterator[Report]:
+        """Train; accuracy is followed on valid, at the rung nearest to the exposure `watched`."""
+        rungs = np.unique(self.valid.exposures)
+        watch = self.valid.at(rungs[np.argmin(abs(rungs - watched))])
+        targets = targets_of(self.train, objective)
+        return fit(network, loss, answer, self.train, targets, watch, course, self.checkpoint)
 
-    def temperature(self, network: nn.Module) -> float:
-        """Fitted on valid, over all exposures together."""
-        valid = read_dark(self.folder / "dark_valid.parquet")
-        return fit_temperature(inference.logits(network.eval(), valid.images), valid.labels)
+    def answering(self, network: nn.Module, inference_config: Inference) -> dict[str, Any]:
+        """What belongs to an answer beside the weights: the temperature is fitted on valid, over all exposures."""
+        flips = inference_config.flip_average
+        logits = inference.logits(network.eval(), self.valid.images, flips)
+        return {"temperature": fit_temperature(logits, self.valid.labels), "flip_average": flips}
 
     def save(self, name: str, network: nn.Module, notes: dict[str, Any]) -> None:
         """The weights, and the history of the training: figures only, no times."""

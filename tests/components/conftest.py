@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,15 @@ import torch
 from components.data.faces import EMOTIONS, render_faces
 from components.data.images import encode
 from components.data.table import DarkFaces, Faces, face_id
+from components.learning import losses
 from components.learning.batches import Batches
 from components.learning.compute import Compute
+from components.learning.objective import Objective, ObjectiveConfig
 from components.learning.optim import OptimConfig
 from components.learning.training import Course
 from components.lowlight.camera import Camera
+from components.model.diffusion import DiffusionConfig
+from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, ModelConfig
 from components.model.llformer import LLformerConfig
 from components.model.prior import PriorConfig
@@ -115,15 +120,56 @@ def watched() -> Callable[[Faces], DarkFaces]:
 
 @pytest.fixture(scope="session")
 def small_model() -> Callable[..., ModelConfig]:
-    """The smallest sizes that make sense: (label_input, width)."""
+    """The smallest sizes that make sense: (label_input), and any other part of the config by name."""
 
-    def make(label_input: bool = False, width: int = 8) -> ModelConfig:
-        return ModelConfig(
-            prior=PriorConfig(channels=16, width=8, prompt="a {label} face", label_input=label_input),
-            llformer=LLformerConfig(width=width, heads=2, fusion_depth=1),
+    def make(label_input: bool = False, **changes: Any) -> ModelConfig:
+        prior = PriorConfig(
+            channels=16, width=8, prompt="a {label} face", sees="dark", label_input=label_input, normalised=True
         )
+        parts = {
+            "light": LightConfig(form="auto_gain", blurs=False),
+            "exposure_condition": False,
+            "prior": prior,
+            "llformer": LLformerConfig(preset="tiny", landmarks="none", images="own", drop_path=0.0),
+        }
+        return ModelConfig(**(parts | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def stage_one_loss() -> Callable[..., losses.StageOneLoss]:
+    """The plain form, and any term by name."""
+    plain = {"clean_share": 0.0, "contrastive_weight": 0.5, "alignment_weight": 0.0, "darker_weight": 0.0}
+    plain |= {"label_dropout": 0.0, "prior_dropout": 0.0, "prior_noise": 0.0}
+    return lambda **changes: losses.StageOneLoss(**(plain | changes))
+
+
+@pytest.fixture(scope="session")
+def stage_two_loss() -> Callable[..., losses.StageTwoLoss]:
+    """The plain form, and any term by name."""
+    plain: dict[str, Any] = {"kl_weight": 1.0, "l1_weight": 0.1, "denoising_weight": 0.0, "pure_noise_share": 0.5}
+    plain |= {"prior_phase": 0.0, "teacher_sees": "dark", "logit_weight": 0.0, "logit_temperature": 2.0}
+    plain |= {"feature_weight": 0.0}
+    return lambda **changes: losses.StageTwoLoss(**(plain | changes))
+
+
+@pytest.fixture(scope="session")
+def objective() -> Callable[..., Objective]:
+    """Cross-entropy with the targets, for three classes equally common unless their shares are given."""
+
+    def make(balance: str = "none", strength: float = 0.0, shares: tuple[float, ...] = (1 / 3,) * 3) -> Objective:
+        config = ObjectiveConfig(targets="votes", balance=balance, strength=strength)
+        return Objective(config, torch.tensor(shares).log())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def diffusion() -> Callable[..., DiffusionConfig]:
+    """The paper's four steps, and any part by name."""
+    plain = {"form": "chain", "steps": 4, "predicts": "z0", "blocks": 1, "samples": 1}
+    return lambda **changes: DiffusionConfig(**(plain | changes))
 
 
 @pytest.fixture(scope="session")

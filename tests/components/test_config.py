@@ -59,7 +59,7 @@ def test_every_experiment_in_the_repository_loads_and_says_what_it_is_for(path):
     [
         ("extra", "allowed is .*camera.*ingest"),
         ("camera.iso", "allowed is full_well_electrons, read_noise_electrons, .*jpeg_chroma_halved$"),
-        ("model.llformer.widht", "allowed is width, heads, fusion_depth$"),
+        ("model.llformer.presett", "allowed is preset, landmarks, images, drop_path$"),
         ("train_prior.loss.kl", "allowed is contrastive_weight$"),
         ("ingest.path", "allowed is source, seed, train, valid, test$"),
     ],
@@ -121,7 +121,8 @@ def test_an_item_of_a_list_is_named_by_its_place(tmp_path):
         ("batches.clean_share", 1.5, "less than or equal to 1"),
         ("batches.exposure_low", 0.0, "greater than 0"),
         ("darken.exposures", [], "at least 1 item"),
-        ("model.llformer.width", 12, "multiple of 8"),
+        ("model.llformer.preset", "huge", "'tiny'"),
+        ("model.llformer.drop_path", 1.0, "less than 1"),
         ("model.prior.prompt", "a face", "label"),
         ("ingest.source", "kaggle", "'embedded', 'ferplus'"),
         ("ingest.train", 0, "greater than or equal to 1"),

@@ -43,7 +43,7 @@ def complaint_about(tmp_path: Path, key: str, value: Any) -> str:
         ("camera.full_well_electrons", float("inf")),
         ("compute.seed", 2**70),
         ("ingest.seed", 2**70),
-        ("model.llformer.heads", 5),
+        ("model.llformer.drop_path", -0.1),
         ("model.prior.prompt", "a {label} {mood} face"),
     ],
 )

@@ -30,7 +30,7 @@ def faces(count: int, size: int = 8, seed: int = 1) -> Faces:
 
 
 def batches(camera, rows: Faces, how: Batches, seed: int = 1, epoch: int = 0):
-    return list(epoch_batches(rows, how, camera, seed, epoch, CPU))
+    return list(epoch_batches(rows, rows.votes, how, camera, seed, epoch, CPU, darker=True))
 
 
 def some_keys(count: int) -> torch.Tensor:
@@ -49,10 +49,10 @@ def test_every_face_of_an_epoch_appears_once_but_for_a_small_rest(camera, count,
     assert all(len(batch.labels) == len(batch.images) == len(batch.keys) for batch in drawn)
 
 
-def test_votes_stay_with_their_face(camera):
+def test_targets_stay_with_their_face(camera):
     rows = faces(24)
     for batch in batches(camera, rows, config()):
-        assert torch.equal(batch.votes, torch.from_numpy(rows.votes)[batch.labels])
+        assert torch.equal(batch.targets, torch.from_numpy(rows.votes)[batch.labels])
 
 
 def test_epochs_have_different_orders_and_different_darkness(camera):

@@ -15,7 +15,7 @@ from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.records import DataError
 
 FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 1))
-DIFFUSION = DiffusionConfig(steps=3, predicts="noise", blocks=2, samples=2)
+DIFFUSION = DiffusionConfig(form="chain", steps=3, predicts="noise", blocks=2, samples=2)
 
 
 @pytest.fixture(params=["plain", "stage_one", "lldif"])
@@ -24,7 +24,7 @@ def made(request, small_model):
     model = small_model()
     notes = {"kind": request.param, "model": model.model_dump(), "faces": FACES.model_dump()}
     if request.param == "plain":
-        return Plain(model.llformer, model.prior.channels, FACES), notes
+        return Plain(model, FACES), notes
     if request.param == "stage_one":
         return StageOne(model, FACES), notes
     return LLDif(model, DIFFUSION, FACES), notes | {"diffusion": DIFFUSION.model_dump()}
@@ -60,31 +60,43 @@ def test_the_same_network_gives_the_same_file(tmp_path, made):
 
 def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(small_model, monkeypatch):
     network = LLDif(small_model(), DIFFUSION, FACES).eval()
-    together = inference.predict(Model(network, FACES, 1.0), images(7))
+    together = inference.predict(Model(network, FACES, 1.0, False), images(7))
     assert (together.shape, together.dtype) == ((7, 3), np.float32)
     assert together.sum(1) == pytest.approx(np.ones(7), abs=1e-5)
     monkeypatch.setattr(inference, "BATCH", 2)
-    assert inference.predict(Model(network, FACES, 1.0), images(7)) == pytest.approx(together, abs=1e-5)
+    assert inference.predict(Model(network, FACES, 1.0, False), images(7)) == pytest.approx(together, abs=1e-5)
 
 
 def test_log_probabilities_and_logits_both_become_probabilities(small_model):
-    network = Plain(small_model().llformer, 16, FACES).eval()
+    network = Plain(small_model(), FACES).eval()
     logits = network(torch.from_numpy(images(4)).permute(0, 3, 1, 2))
-    plain = inference.predict(Model(network, FACES, 1.0), images(4))
+    plain = inference.predict(Model(network, FACES, 1.0, False), images(4))
     assert plain == pytest.approx(logits.softmax(1).detach().numpy(), abs=1e-6)
     normal = torch.nn.Sequential(network, torch.nn.LogSoftmax(1))
-    assert inference.predict(Model(normal, FACES, 1.0), images(4)) == pytest.approx(plain, abs=1e-6)
+    assert inference.predict(Model(normal, FACES, 1.0, False), images(4)) == pytest.approx(plain, abs=1e-6)
 
 
 def test_the_temperature_of_a_file_softens_its_answers_and_changes_none(tmp_path, small_model):
     model = small_model()
-    network = Plain(model.llformer, model.prior.channels, FACES).eval()
+    network = Plain(model, FACES).eval()
     notes = {"kind": "plain", "model": model.model_dump(), "faces": FACES.model_dump()}
     inference.save(tmp_path / "m", network, notes | {"temperature": 4.0})
-    sharp = inference.predict(Model(network, FACES, 1.0), images(9))
+    sharp = inference.predict(Model(network, FACES, 1.0, False), images(9))
     soft = inference.predict(inference.load(tmp_path / "m"), images(9))
     assert np.array_equal(soft.argmax(1), sharp.argmax(1))
     assert (soft.max(1) < sharp.max(1)).all()
+
+
+def test_an_answer_averaged_over_flips_is_the_same_for_a_face_and_its_mirror_image(tmp_path, small_model):
+    network = Plain(small_model(), FACES).eval()
+    notes = {"kind": "plain", "model": small_model().model_dump(), "faces": FACES.model_dump()}
+    inference.save(tmp_path / "m", network, notes | {"temperature": 1.0, "flip_average": True})
+    x = images(5)
+    mirrored = np.ascontiguousarray(x[:, :, ::-1])
+    once = [inference.predict(Model(network, FACES, 1.0, False), shown) for shown in (x, mirrored)]
+    averaged = inference.predict(inference.load(tmp_path / "m"), x)
+    assert averaged == pytest.approx((once[0] + once[1]) / 2, abs=1e-6)
+    assert inference.predict(inference.load(tmp_path / "m"), mirrored) == pytest.approx(averaged, abs=1e-6)
 
 
 def test_a_model_cut_short_is_one_line(tmp_path, made):
@@ -96,7 +108,7 @@ def test_a_model_cut_short_is_one_line(tmp_path, made):
 
 @pytest.mark.parametrize("without", ["weights", "kind", "faces"])
 def test_a_file_that_is_no_whole_model_is_one_line(tmp_path, small_model, without):
-    network = Plain(small_model().llformer, 16, FACES)
+    network = Plain(small_model(), FACES)
     notes = {"kind": "plain", "model": small_model().model_dump(), "faces": FACES.model_dump()}
     tensors = {} if without == "weights" else network.state_dict()
     checkpoint.write(tmp_path / "m", tensors, {name: value for name, value in notes.items() if name != without})
@@ -107,7 +119,7 @@ def test_a_file_that_is_no_whole_model_is_one_line(tmp_path, small_model, withou
 def test_preparing_seeds_the_first_weights(small_model):
     def first() -> torch.Tensor:
         prepare(Compute(seed=3, threads=1, precision="float32"))
-        return Plain(small_model().llformer, 16, FACES).llformer.head.weight
+        return Plain(small_model(), FACES).llformer.head.weight
 
     assert torch.equal(first(), first())
     assert torch.get_num_threads() == 1

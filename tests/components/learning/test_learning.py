@@ -9,6 +9,7 @@ from components.data.table import DarkFaces
 from components.learning import losses
 from components.learning.compute import prepare
 from components.learning.metrics import accuracy
+from components.learning.objective import Objective, ObjectiveConfig
 from components.learning.training import fit, watch_accuracy
 from components.model.lldif import StageOne
 from components.stages.darken import darken
@@ -17,18 +18,18 @@ BRIGHT = 0.15
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded_faces):
+def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded_faces, stage_one_loss):
     """Stage 1, five epochs of 1,050 faces, and 252 faces of unseen subjects."""
     train, unseen = drawn_faces("train", 1050), drawn_faces("valid", 252)
     plan = course(epochs=5, size=32)
     prepare(plan.compute)
-    network = StageOne(small_model(width=16), embedded_faces)
+    network = StageOne(small_model(), embedded_faces)
     exposures = np.full(len(unseen.ids), BRIGHT)
     watch = DarkFaces(unseen.ids, exposures, darken(unseen, BRIGHT, camera), unseen.labels, EMOTIONS)
-    config = losses.StageOneLoss(contrastive_weight=0.5)
+    aim = Objective.of(ObjectiveConfig(targets="votes", balance="none", strength=0.0), train)
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
-    loss, answer = lambda batch: losses.stage_one(network, batch, config), lambda x, labels: network(x, labels)[0]
-    return network, watch, list(fit(network, loss, answer, train, watch, plan, path))
+    loss = lambda batch, progress: losses.stage_one(network, batch, stage_one_loss(), aim)  # noqa: E731
+    return network, watch, list(fit(network, loss, network, train, train.votes, watch, plan, path))
 
 
 def test_unseen_people_are_recognised_far_above_chance(trained):
@@ -40,7 +41,7 @@ def test_unseen_people_are_recognised_far_above_chance(trained):
 def test_wrong_labels_change_no_answer(trained):
     """In the paper's form they change nearly every one: there, stage 1 reads the label off Z."""
     network, watch, reports = trained
-    wrong = watch_accuracy(network, lambda x, labels: network(x, (labels + 1) % 7)[0], watch)
+    wrong = watch_accuracy(network, lambda x, labels: network(x, (labels + 1) % 7), watch)
     assert wrong == reports[-1].metrics["valid_accuracy"]
 
 
@@ -51,7 +52,7 @@ def test_answers_survive_a_mirrored_face(trained):
     def answers(images: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(images).permute(0, 3, 1, 2)
         with torch.no_grad():
-            return network(x, torch.zeros(len(x), dtype=torch.int64))[0].argmax(1).numpy()
+            return network(x, torch.zeros(len(x), dtype=torch.int64)).argmax(1).numpy()
 
     plain, mirrored = answers(watch.images), answers(np.ascontiguousarray(watch.images[:, :, ::-1]))
     assert accuracy(plain, mirrored) > 0.3  # chance is about .15; so short a training leaves it near .4

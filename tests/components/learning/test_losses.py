@@ -1,5 +1,8 @@
 """What each stage minimises."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,16 +12,20 @@ from hypothesis import strategies as st
 from components.learning import losses
 from components.learning.batches import Batch
 from components.lowlight.noise import keys_of
-from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 
 FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 3))
 
 
-def batch(count: int = 6) -> Batch:
-    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+def batch(count: int = 6, darker: bool = True) -> Batch:
+    images, clean, second = torch.randint(0, 256, (3, count, 3, 32, 32), dtype=torch.uint8)
     labels = torch.arange(count) % 3
-    return Batch(images, labels, torch.eye(3)[labels], keys_of([str(n) for n in range(count)], [0.0] * count, 0))
+    keys = keys_of([str(n) for n in range(count)], [0.0] * count, 0)
+    return Batch(images, clean, labels, torch.eye(3)[labels], keys, second if darker else None)
+
+
+def teacher_of(model) -> StageOne:
+    return StageOne(model, FACES).requires_grad_(False).eval()
 
 
 def normed(*shape: int, seed: int) -> torch.Tensor:
@@ -60,49 +67,126 @@ def test_a_chain_starts_from_the_same_noise_whatever_the_batch():
     assert torch.equal(losses.chain_start(z[1:2], keys[1:2], 0.5, 0.5), together[1:2])
 
 
-def test_stage_one_adds_the_weighed_contrastive_loss_to_the_cross_entropy(small_model):
+def test_stage_one_adds_the_weighed_contrastive_loss_to_the_cross_entropy(small_model, stage_one_loss, objective):
     network, sample = StageOne(small_model(), FACES).eval(), batch()
-    logits, z = network(sample.images, sample.labels)
-    recognise = F.cross_entropy(logits, sample.labels)
+    seen = network.see(sample.images)
+    z = network.true_prior(seen, seen, sample.labels)
+    recognise = F.cross_entropy(network.recognise(seen, z), sample.labels)
     contrast = F.cross_entropy(network.prior.similarity(z), sample.labels)
     for weight in (0.0, 0.5, 2.0):
-        total, answers = losses.stage_one(network, sample, losses.StageOneLoss(contrastive_weight=weight))
+        total, logits = losses.stage_one(network, sample, stage_one_loss(contrastive_weight=weight), objective())
         assert total.item() == pytest.approx((recognise + weight * contrast).item(), rel=1e-5)
-        assert torch.allclose(answers, logits)
+        assert torch.allclose(logits, network.recognise(seen, z))
 
 
-def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model):
-    network = LLDif(small_model(), DiffusionConfig(steps=4, predicts="z0", blocks=1, samples=1), FACES).eval()
-    sample = batch()
+@pytest.mark.parametrize(("weight", "other"), [("alignment_weight", "clean"), ("darker_weight", "darker")])
+def test_stage_one_draws_the_views_of_a_face_together(small_model, stage_one_loss, objective, weight, other):
+    network, sample = StageOne(small_model(), FACES).eval(), batch()
+    without, _ = losses.stage_one(network, sample, stage_one_loss(), objective())
+    total, _ = losses.stage_one(network, sample, stage_one_loss(**{weight: 2.0}), objective())
+    views = [network.prior.image_encoder(network.see(x).planes) for x in (sample.images, getattr(sample, other))]
+    expected = 2 * losses.same_face(network.prior.likeness(*views))
+    assert (total - without).item() == pytest.approx(expected.item(), rel=1e-4)
 
-    def total(kl: float, l1: float) -> float:
-        config = losses.StageTwoLoss(kl_weight=kl, l1_weight=l1, pure_noise_share=1.0)
-        return float(losses.stage_two(network, sample, config)[0].detach())
 
-    z = network.prior(sample.images, sample.labels)
+def test_the_recogniser_of_stage_one_is_shown_the_clean_image_for_the_share_of_faces(
+    small_model, stage_one_loss, objective
+):
+    network, sample = StageOne(small_model(), FACES).eval(), batch(400)
+    _, dark = losses.stage_one(network, sample, stage_one_loss(), objective())
+    _, clean = losses.stage_one(network, sample, stage_one_loss(clean_share=1.0), objective())
+    _, mixed = losses.stage_one(network, sample, stage_one_loss(clean_share=0.3), objective())
+    is_clean = (mixed - clean).abs().amax(1) < 1e-5
+    assert torch.equal(~is_clean, (mixed - dark).abs().amax(1) < 1e-5)
+    assert is_clean.float().mean().item() == pytest.approx(0.3, abs=0.12)
+
+
+def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_loss, objective):
+    network, sample = StageOne(small_model(), FACES).eval(), batch()
+    _, logits = losses.stage_one(network, sample, stage_one_loss(prior_dropout=1.0), objective())
+    seen = network.see(sample.images)
+    assert torch.allclose(logits, network.recognise(seen, network.unknown.expand(6, -1)))
+    _, noisy = losses.stage_one(network, sample, stage_one_loss(prior_noise=1.0), objective())
+    _, quiet = losses.stage_one(network, sample, stage_one_loss(), objective())
+    assert not torch.allclose(noisy, quiet)
+
+
+def test_a_dropped_label_leaves_the_papers_form_without_it(small_model, stage_one_loss, objective):
+    network, sample = StageOne(small_model(label_input=True), FACES).eval(), batch()
+    wrong = dataclasses.replace(sample, labels=(sample.labels + 1) % 3)
+    for dropout, same in ((0.0, False), (1.0, True)):
+        config = stage_one_loss(label_dropout=dropout)
+        right, other = (losses.stage_one(network, one, config, objective())[1] for one in (sample, wrong))
+        assert torch.allclose(right, other) == same
+
+
+def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, diffusion, stage_two_loss, objective):
+    network, teacher, sample = LLDif(small_model(), diffusion(), FACES).eval(), teacher_of(small_model()), batch()
+
+    def total(**terms: float) -> float:
+        config = stage_two_loss(**({"kl_weight": 0.0, "l1_weight": 0.0, "pure_noise_share": 1.0} | terms))
+        return float(losses.stage_two(network, teacher, sample, 0.5, config, objective())[0].detach())
+
+    seen = network.see(sample.images)
+    z = teacher.true_prior(seen, seen, sample.labels)
     start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 1.0)
-    inferred = network.infer_prior(sample.images, start)
+    inferred = network.infer_prior(seen, start)
     kl, l1 = losses.prior_divergence(z, inferred).item(), (inferred - z).abs().mean().item()
-    recognise = F.cross_entropy(network.llformer(sample.images, inferred), sample.labels).item()
-    assert total(0, 0) == pytest.approx(recognise, rel=1e-5)
-    assert total(1, 0) == pytest.approx(recognise + kl, rel=1e-5)
-    assert total(1, 3) == pytest.approx(recognise + kl + 3 * l1, rel=1e-5)
+    features, taught = network.features(seen, inferred), teacher.features(seen, z)
+    logits, answers = network.llformer.head(features), teacher.llformer.head(taught)
+    recognise = F.cross_entropy(logits, sample.labels).item()
+    one_step = losses.denoising(network.denoiser, z, network.condition_of(seen), sample.keys).item()
+    assert total() == pytest.approx(recognise, rel=1e-5)
+    assert total(kl_weight=1) == pytest.approx(recognise + kl, rel=1e-5)
+    assert total(kl_weight=1, l1_weight=3) == pytest.approx(recognise + kl + 3 * l1, rel=1e-5)
+    assert total(denoising_weight=2) == pytest.approx(recognise + 2 * one_step, rel=1e-5)
+    distilled = losses.distillation(logits, answers, 2.0).item()
+    assert total(logit_weight=3) == pytest.approx(recognise + 3 * distilled, rel=1e-5)
+    assert total(feature_weight=3) == pytest.approx(recognise + 3 * F.smooth_l1_loss(features, taught).item(), rel=1e-5)
+    assert total(prior_phase=0.6, kl_weight=1) == pytest.approx(kl, rel=1e-5)
 
 
-def test_the_plain_loss_is_the_cross_entropy():
+def test_while_the_prior_is_learned_alone_the_recogniser_waits(small_model, diffusion, stage_two_loss, objective):
+    network, teacher = LLDif(small_model(), diffusion(), FACES).train(), teacher_of(small_model())
+    losses.stage_two(network, teacher, batch(), 0.1, stage_two_loss(prior_phase=0.2), objective())[0].backward()
+    assert all(parameter.grad is None for parameter in network.llformer.parameters())
+    assert all(parameter.grad is not None for parameter in network.denoiser.parameters())
+
+
+@pytest.mark.parametrize("sees", ["dark", "clean"])
+def test_the_teacher_answers_for_the_image_that_the_config_names(
+    small_model, diffusion, stage_two_loss, objective, sees
+):
+    network, teacher, sample = LLDif(small_model(), diffusion(), FACES).eval(), teacher_of(small_model()), batch()
+    config = stage_two_loss(teacher_sees=sees, logit_weight=1.0)
+    other = dataclasses.replace(sample, clean=sample.clean.flip(0))
+    one, changed = (losses.stage_two(network, teacher, x, 0.5, config, objective())[0].item() for x in (sample, other))
+    assert (one != pytest.approx(changed, abs=1e-7)) == (sees == "clean")
+
+
+def test_distillation_is_nothing_where_student_and_teacher_agree():
+    logits, other = torch.randn(2, 5, 4)
+    assert losses.distillation(logits, logits + 3, 2.0).item() == pytest.approx(0, abs=1e-6)
+    p, q = (other / 2).softmax(1), (logits / 2).softmax(1)
+    assert losses.distillation(logits, other, 2.0).item() == pytest.approx(float((p * (p / q).log()).sum() / 5 * 4))
+
+
+def test_faces_that_find_their_own_other_view_cost_nothing():
+    assert losses.same_face(50 * torch.eye(6)).item() == pytest.approx(0, abs=1e-6)
+    assert losses.same_face(torch.zeros(6, 6)).item() == pytest.approx(np.log(6), rel=1e-6)
+
+
+def test_the_plain_loss_is_the_cross_entropy(objective):
     sample, network = batch(), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 3))
-    as_floats = Batch(sample.images.float() / 255, sample.labels, sample.votes, sample.keys)
-    total, logits = losses.plain(network, as_floats)
+    as_floats = dataclasses.replace(sample, images=sample.images.float() / 255)
+    total, logits = losses.plain(network, as_floats, objective())
     assert total.item() == pytest.approx(F.cross_entropy(logits, sample.labels).item(), rel=1e-6)
 
 
-def test_soft_votes_draw_the_answer_toward_what_people_said():
+def test_soft_votes_draw_the_answer_toward_what_people_said(objective):
     """The best answer to divided votes is the division itself: there, not at the top vote, the gradient is nothing."""
-    sample = batch(4)
     votes = torch.tensor([[0.6, 0.3, 0.1]]).expand(4, 3)
-    divided = Batch(sample.images, sample.labels, votes, sample.keys)
     for answer, still in ((votes[0], True), (torch.tensor([0.98, 0.01, 0.01]), False)):
         logits = answer.log().clone().requires_grad_(True)
-        total, _ = losses.plain(lambda images, logits=logits: logits.expand(len(images), 3), divided)
-        total.backward()
+        objective()(logits.expand(4, 3), votes).backward()
         assert (logits.grad.abs().max() < 1e-6) == still

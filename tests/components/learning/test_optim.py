@@ -74,9 +74,9 @@ def test_between_its_ends_the_rate_is_a_line_and_a_cosine():
 def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
     chosen = {name for name, value in network.named_parameters() if is_matrix(name, value)}
     for name in (
-        "llformer.attentions.0.modulation.weights.weight",
-        "llformer.attentions.2.pointwise.weight",
-        "llformer.scales.1.0.0.weight",
+        "llformer.dynamic.blocks.0.attentions.0.modulation.weights.weight",
+        "llformer.dynamic.blocks.2.attentions.0.pointwise.weight",
+        "llformer.dynamic.down.1.0.0.weight",
         "llformer.fusion.0.queries_keys_values.weight",
         "prior.network.body.0.weight",
         "prior.to_shared.weight",
@@ -85,8 +85,8 @@ def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
     for name in (
         "llformer.head.weight",
         "llformer.scale_embedding",
-        "llformer.attentions.0.alpha",
-        "llformer.attentions.0.depthwise.weight",
+        "llformer.dynamic.blocks.0.attentions.0.alpha",
+        "llformer.dynamic.blocks.0.attentions.0.depthwise.weight",
         "prior.text_encoder.embedding.weight",
         "prior.text_encoder.position",
         "llformer.norm.weight",

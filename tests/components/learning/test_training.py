@@ -14,7 +14,6 @@ from components.learning import checkpoint, inference, losses
 from components.learning.compute import prepare
 from components.learning.training import DivergedError, epochs_done, fit, watch_accuracy
 from components.model.baselines import Plain
-from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 
 FACES = FacesConfig(classes=("a", "b", "c"), shape=(32, 32, 3))
@@ -34,24 +33,26 @@ def rows() -> Faces:
 class Run:
     """One training in a folder: its network is built anew from the seed, as a new process would."""
 
-    def __init__(self, path: Path, kind: str, course, rows, watched, small_model) -> None:
+    def __init__(self, path: Path, kind: str, course, rows, watched, parts) -> None:
         prepare(course.compute)
-        model = small_model()
+        small_model, diffusion, stage_one_loss, stage_two_loss, objective = parts
+        model, aim = small_model(), objective()
         self.path = path / "checkpoint.safetensors"
+        answer = lambda x, labels: self.network(x)  # noqa: E731
         if kind == "plain":
-            self.network = Plain(model.llformer, 16, FACES)
-            loss, answer = (lambda batch: losses.plain(self.network, batch)), (lambda x, labels: self.network(x))
+            self.network = Plain(model, FACES)
+            loss = lambda batch, progress: losses.plain(self.network, batch, aim)  # noqa: E731
         elif kind == "stage_one":
             self.network = StageOne(model, FACES)
-            config = losses.StageOneLoss(contrastive_weight=0.5)
-            loss = lambda batch: losses.stage_one(self.network, batch, config)  # noqa: E731
-            answer = lambda x, labels: self.network(x, labels)[0]  # noqa: E731
+            config = stage_one_loss(darker_weight=0.1)
+            loss = lambda batch, progress: losses.stage_one(self.network, batch, config, aim)  # noqa: E731
+            answer = lambda x, labels: self.network(x, labels)  # noqa: E731
         else:
-            self.network = LLDif(model, DiffusionConfig(steps=4, predicts="z0", blocks=1, samples=1), FACES)
-            config = losses.StageTwoLoss(kl_weight=1.0, l1_weight=0.1, pure_noise_share=0.5)
-            loss = lambda batch: losses.stage_two(self.network, batch, config)  # noqa: E731
-            answer = lambda x, labels: self.network(x)  # noqa: E731
-        self.reports = fit(self.network, loss, answer, rows, watched(rows), course, self.path)
+            teacher = StageOne(model, FACES).requires_grad_(False).eval()
+            self.network = LLDif(model, diffusion(), FACES)
+            config = stage_two_loss(logit_weight=0.5, prior_phase=0.4)
+            loss = lambda batch, progress: losses.stage_two(self.network, teacher, batch, progress, config, aim)  # noqa: E731
+        self.reports = fit(self.network, loss, answer, rows, rows.votes, watched(rows), course, self.path)
 
     def weights(self, folder: Path) -> bytes:
         inference.save(folder / "model", self.network, {})
@@ -59,10 +60,13 @@ class Run:
 
 
 @pytest.fixture
-def start(tmp_path, course, rows, watched, small_model):
+def start(tmp_path, course, rows, watched, small_model, diffusion, stage_one_loss, stage_two_loss, objective):
+    parts = (small_model, diffusion, stage_one_loss, stage_two_loss, objective)
+
     def make(name: str, kind: str = "plain", **changes) -> Run:
         (tmp_path / name).mkdir(exist_ok=True)
-        return Run(tmp_path / name, kind, course(**changes), rows, watched, small_model)
+        plan = dataclasses.replace(course(**changes), darker_views=kind == "stage_one")
+        return Run(tmp_path / name, kind, plan, rows, watched, parts)
 
     return make
 

@@ -7,17 +7,15 @@ from components.learning import losses
 from components.learning.batches import Batch
 from components.learning.optim import OptimConfig, optimizers
 from components.model.baselines import Plain
-from components.model.diffusion import Denoiser, DiffusionConfig
-from components.model.lldif import FacesConfig, LLDif, StageOne
+from components.model.diffusion import Denoiser
+from components.model.layers import Modulation
+from components.model.light import LightConfig, Seen
+from components.model.lldif import STORED_STARTS, FacesConfig, LLDif, StageOne
 from components.model.schedule import predicted_z0
 
 SHAPES = [(48, 48, 1), (64, 64, 3)]
 CLASSES = ("calm", "glad", "cross")
-STAGE_TWO = losses.StageTwoLoss(kl_weight=1.0, l1_weight=0.1, pure_noise_share=0.5)
-
-
-def diffusion(samples: int = 1, predicts: str = "z0", steps: int = 4) -> DiffusionConfig:
-    return DiffusionConfig(steps=steps, predicts=predicts, blocks=1, samples=samples)
+EVERY_PART = {"light": LightConfig(form="anscombe", blurs=True), "exposure_condition": True}
 
 
 def faces(shape=(64, 64, 3)) -> FacesConfig:
@@ -30,61 +28,104 @@ def images(count: int, shape=(64, 64, 3)) -> torch.Tensor:
 
 
 def batch(count: int = 6) -> Batch:
-    return Batch(images(count), torch.arange(count) % 3, torch.eye(3)[torch.arange(count) % 3], torch.arange(count))
+    labels, keys = torch.arange(count) % 3, torch.arange(count)
+    return Batch(images(count), images(count), labels, torch.eye(3)[labels], keys, images(count))
+
+
+def awake(network: torch.nn.Module) -> torch.nn.Module:
+    """With a recogniser that heeds the prior, as it does from its first step on."""
+    for module in network.modules():
+        if isinstance(module, Modulation):
+            torch.nn.init.normal_(module.weights.weight, std=0.1)
+    return network
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("label_input", [False, True])
-def test_every_network_answers_for_grey_and_colour_faces(small_model, shape, label_input):
-    model, x, labels = small_model(label_input), images(3, shape), torch.tensor([0, 1, 2])
-    logits, z = StageOne(model, faces(shape))(x, labels)
-    assert (logits.shape, z.shape) == ((3, 3), (3, 16))
+@pytest.mark.parametrize("parts", [{}, EVERY_PART])
+def test_every_network_answers_for_grey_and_colour_faces(small_model, diffusion, shape, label_input, parts):
+    model, x, labels = small_model(label_input, **parts), images(3, shape), torch.tensor([0, 1, 2])
+    stage_one = StageOne(model, faces(shape))
+    seen = stage_one.see(x)
+    assert stage_one(x, labels).shape == (3, 3)
+    assert stage_one.true_prior(seen, seen, labels).shape == (3, 16)
     assert LLDif(model, diffusion(), faces(shape))(x).shape == (3, 3)
-    assert Plain(model.llformer, 16, faces(shape))(x).shape == (3, 3)
+    assert Plain(model, faces(shape))(x).shape == (3, 3)
 
 
 @pytest.mark.parametrize("label_input", [False, True])
 def test_a_wrong_label_changes_predictions_in_the_papers_form_alone(small_model, label_input):
-    network, x = StageOne(small_model(label_input), faces()).eval(), images(4)
-    right, wrong = (network(x, torch.tensor(labels))[0] for labels in ([0, 1, 2, 0], [1, 2, 0, 1]))
+    network, x = awake(StageOne(small_model(label_input), faces())).eval(), images(4)
+    right, wrong = (network(x, torch.tensor(labels)) for labels in ([0, 1, 2, 0], [1, 2, 0, 1]))
     assert torch.equal(right, wrong) != label_input
 
 
+def test_a_label_that_is_not_told_changes_nothing(small_model):
+    network, x = StageOne(small_model(label_input=True), faces()).eval(), images(4)
+    seen, told = network.see(x), torch.tensor([True, False, True, False])
+    one, other = (network.true_prior(seen, seen, torch.tensor(labels), told) for labels in ([0, 0, 0, 0], [1, 1, 1, 1]))
+    assert ((one - other).abs().amax(1) > 1e-4).tolist() == told.tolist()
+
+
+def test_no_label_and_no_prompt_is_part_of_what_answers(small_model, diffusion):
+    """At inference there is nothing that a label could enter by."""
+    names = LLDif(small_model(label_input=True), diffusion(), faces()).state_dict()
+    assert not [name for name in names if "text" in name or "word" in name or "prior" in name]
+
+
+@pytest.mark.parametrize("sees", ["dark", "clean"])
+def test_the_true_prior_is_made_of_the_image_that_the_config_names(small_model, sees):
+    prior = small_model().prior.model_copy(update={"sees": sees})
+    network = StageOne(small_model(prior=prior), faces()).eval()
+    dark, clean, other = (network.see(images(3)) for _ in range(3))
+    labels = torch.tensor([0, 1, 2])
+    z = network.true_prior(dark, clean, labels)
+    assert torch.equal(network.true_prior(other, clean, labels), z) == (sees == "clean")
+    assert torch.equal(network.true_prior(dark, other, labels), z) == (sees == "dark")
+
+
 @pytest.mark.parametrize("samples", [1, 3])
-def test_a_faces_answer_does_not_depend_on_its_batch(small_model, samples):
-    network, x = LLDif(small_model(), diffusion(samples), faces()).eval(), images(5)
+def test_a_faces_answer_does_not_depend_on_its_batch(small_model, diffusion, samples):
+    network, x = LLDif(small_model(), diffusion(samples=samples), faces()).eval(), images(5)
     together = network(x)
     for number in range(5):
         assert torch.allclose(network(x[number : number + 1])[0], together[number], atol=1e-5)
     assert torch.allclose(network(x.flip(0)), together.flip(0), atol=1e-5)
 
 
-def test_samples_average_their_probabilities(small_model):
-    network, x = LLDif(small_model(), diffusion(4), faces()).eval(), images(5)
-    one_by_one = [network.llformer(x, network.infer_prior(x, s.expand(5, -1))).softmax(1) for s in network.starts]
+def test_samples_average_their_probabilities(small_model, diffusion):
+    network, x = awake(LLDif(small_model(), diffusion(samples=4), faces())).eval(), images(5)
+    seen = network.see(x)
+    starts = network.starts[:4]
+    one_by_one = [network.recognise(seen, network.infer_prior(seen, s.expand(5, -1))).softmax(1) for s in starts]
     assert torch.allclose(network(x).exp(), torch.stack(one_by_one).mean(0), atol=1e-6)
     assert torch.allclose(network(x).exp().sum(1), torch.ones(5), atol=1e-5)
     assert (one_by_one[0] - one_by_one[1]).abs().max() > 0
 
 
-def test_the_starts_of_the_chains_belong_to_the_weights_and_to_no_generator(small_model):
+def test_the_starts_of_the_chains_belong_to_the_weights_and_to_no_generator(small_model, diffusion):
     torch.manual_seed(1)
-    one = LLDif(small_model(), diffusion(3), faces())
+    one = LLDif(small_model(), diffusion(samples=3), faces())
     torch.manual_seed(2)
-    other = LLDif(small_model(), diffusion(3), faces())
+    other = LLDif(small_model(), diffusion(samples=1), faces())
     assert torch.equal(one.starts, other.starts)
-    assert "starts" in one.state_dict()
+    assert one.state_dict()["starts"].shape == (STORED_STARTS, 16)
     assert not any(name == "starts" for name, _ in one.named_parameters())
 
 
 @pytest.mark.parametrize("label_input", [False, True])
-def test_stage_two_starts_from_the_weights_of_stage_one(small_model, label_input):
-    stage_one = StageOne(small_model(label_input), faces())
-    network = LLDif(small_model(label_input), diffusion(), faces())
-    network.start_from(stage_one)
-    for part in ("prior", "llformer"):
-        ours, theirs = network.get_submodule(part).state_dict(), stage_one.get_submodule(part).state_dict()
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+@pytest.mark.parametrize("warm", [False, True])
+def test_stage_two_starts_from_the_weights_of_stage_one(small_model, diffusion, label_input, warm):
+    stage_one = StageOne(small_model(label_input, exposure_condition=True), faces())
+    torch.nn.init.normal_(stage_one.exposure.linear.weight)
+    network = LLDif(small_model(label_input, exposure_condition=True), diffusion(), faces())
+    network.start_from(stage_one, warm)
+
+    def same(ours: torch.nn.Module, theirs: torch.nn.Module) -> bool:
+        return all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
+
+    assert same(network.image_encoder, stage_one.prior.image_encoder)
+    assert same(network.llformer, stage_one.llformer) == same(network.exposure, stage_one.exposure) == warm
     first = network.condition.body[0].weight
     if label_input:  # PNET_2 lacks the label part, so its shape is another
         assert first.shape[1] * 2 == stage_one.prior.network.body[0].weight.shape[1]
@@ -95,36 +136,40 @@ def test_stage_two_starts_from_the_weights_of_stage_one(small_model, label_input
     assert not torch.equal(first, stage_one.prior.network.body[0].weight)
 
 
-def test_a_step_of_stage_two_leaves_the_prior_as_it_was_and_moves_the_rest(small_model):
+def test_a_step_of_stage_two_leaves_what_is_frozen_as_it_was_and_moves_the_rest(
+    small_model, diffusion, stage_two_loss, objective
+):
+    teacher = StageOne(small_model(), faces()).requires_grad_(False).eval()
     network = LLDif(small_model(), diffusion(), faces()).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     config = OptimConfig(kind="muon", adamw_rate=0.01, muon_rate=0.02, weight_decay=0.1, warmup_share=0.0)
-    losses.stage_two(network, batch(), STAGE_TWO)[0].backward()
+    losses.stage_two(network, teacher, batch(), 0.0, stage_two_loss(), objective())[0].backward()
     for optimiser in optimizers(network, config):
         optimiser.step()
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert not {name for name in changed if name.startswith("prior.")}
+    assert not {name for name in changed if name.startswith("image_encoder.") or name == "starts"}
     for part in ("condition.body.0.weight", "denoiser.enter.0.weight", "denoiser.leave.weight", "llformer.head.weight"):
         assert part in changed
     assert any("running_mean" in name for name in changed)  # the recogniser's own statistics do move
-    assert not network.prior.training
+    assert not network.image_encoder.training
 
 
 @pytest.mark.parametrize("predicts", ["z0", "noise"])
-def test_the_prior_loss_reaches_the_condition_and_the_denoiser_but_no_frozen_weight(small_model, predicts):
-    network = LLDif(small_model(), diffusion(predicts=predicts), faces()).train()
-    sample = batch()
-    z = network.prior(sample.images, sample.labels)
-    inferred = network.infer_prior(sample.images, torch.randn(6, 16))
-    losses.prior_divergence(z.detach(), inferred).backward()
+@pytest.mark.parametrize("form", ["chain", "mlp"])
+def test_the_prior_loss_reaches_the_condition_and_the_denoiser_but_no_frozen_weight(
+    small_model, diffusion, predicts, form
+):
+    network = LLDif(small_model(), diffusion(predicts=predicts, form=form), faces()).train()
+    inferred = network.infer_prior(network.see(images(6)), torch.randn(6, 16))
+    losses.prior_divergence(torch.randn(6, 16), inferred).backward()
     for part in (network.condition, network.denoiser):
         assert all(parameter.grad.abs().max() > 0 for parameter in part.parameters())
-    assert all(parameter.grad is None for parameter in network.prior.parameters())
+    assert all(parameter.grad is None for parameter in network.image_encoder.parameters())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8])
 @pytest.mark.parametrize("predicts", ["z0", "noise"])
-def test_the_denoiser_hears_time_start_and_condition(predicts, steps):
+def test_the_denoiser_hears_time_start_and_condition(diffusion, predicts, steps):
     denoiser = Denoiser(16, diffusion(predicts=predicts, steps=steps))
     start, condition = torch.randn(2, 3, 16)
     inferred = denoiser(start, condition)
@@ -135,7 +180,15 @@ def test_the_denoiser_hears_time_start_and_condition(predicts, steps):
         assert not torch.allclose(denoiser.z0(start, 0, condition), denoiser.z0(start, steps - 1, condition))
 
 
-def test_what_the_denoiser_predicts_is_taken_for_the_prior_or_for_the_noise():
+def test_the_mlp_has_the_layers_of_the_chain_and_hears_no_noise(diffusion):
+    chain, mlp = Denoiser(16, diffusion()), Denoiser(16, diffusion(form="mlp"))
+    assert {n: p.shape for n, p in chain.named_parameters()} == {n: p.shape for n, p in mlp.named_parameters()}
+    start, condition = torch.randn(2, 3, 16)
+    assert torch.equal(mlp(start, condition), mlp(start + 1, condition))
+    assert not torch.allclose(mlp(start, condition + 1), mlp(start, condition))
+
+
+def test_what_the_denoiser_predicts_is_taken_for_the_prior_or_for_the_noise(diffusion):
     plain, noise = (Denoiser(16, diffusion(predicts=predicts)) for predicts in ("z0", "noise"))
     noise.load_state_dict(plain.state_dict())
     z, condition = torch.randn(2, 3, 16)
@@ -144,16 +197,24 @@ def test_what_the_denoiser_predicts_is_taken_for_the_prior_or_for_the_noise():
         assert torch.allclose(noise.z0(z, t, condition), predicted_z0(z, predicted, abar))
 
 
-def test_the_prior_modulates_every_scale_of_the_recogniser(small_model):
-    network, x = Plain(small_model().llformer, 16, faces()).eval().llformer, images(2)
-    one, other = (network.scale_features(x, torch.full((2, 16), value)) for value in (0.0, 1.0))
-    assert [tuple(feature.shape[1:]) for feature in one] == [(16, 16, 16), (32, 8, 8), (48, 4, 4)]
-    assert all(not torch.allclose(a, b) for a, b in zip(one, other, strict=True))
-    assert network.to_tokens(one).shape == (2, 3 * 16, 48)
+@pytest.mark.parametrize("network", ["plain", "stage_one", "lldif"])
+def test_the_exposure_joins_the_prior_where_it_is_asked_for(small_model, diffusion, network):
+    model = small_model(exposure_condition=True)
+    built = {
+        "plain": lambda: Plain(model, faces()),
+        "stage_one": lambda: StageOne(model, faces()),
+        "lldif": lambda: LLDif(model, diffusion(), faces()),
+    }[network]().eval()
+    seen, z = built.see(images(3)), torch.randn(3, 16)
+    darker = Seen(seen.planes, seen.exposure + 1)
+    awake(built)
+    assert torch.equal(built.recognise(seen, z), built.recognise(darker, z))  # the map begins at zero
+    torch.nn.init.normal_(built.exposure.linear.weight)
+    assert not torch.allclose(built.recognise(seen, z), built.recognise(darker, z))
 
 
 def test_the_plain_recogniser_has_one_learned_constant_in_place_of_the_prior(small_model):
-    network, x = Plain(small_model().llformer, 16, faces()), images(3)
-    assert torch.allclose(network.eval()(x), network.llformer(x, network.z.expand(3, -1)))
+    network, x = awake(Plain(small_model(), faces())), images(3)
+    assert torch.allclose(network.eval()(x), network.recognise(network.see(x), network.z.expand(3, -1)))
     network(x).sum().backward()
     assert network.z.grad.abs().max() > 0

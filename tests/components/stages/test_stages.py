@@ -38,7 +38,6 @@ def params(repository) -> experiment.Experiment:
     content["compute"]["threads"] = 1
     content["batches"]["size"] = 28
     content["model"]["prior"] |= {"channels": 16, "width": 8}
-    content["model"]["llformer"] |= {"width": 8, "heads": 2, "fusion_depth": 1}
     for stage in ("train_prior", "train_diffusion", "train_baseline"):
         content[stage]["epochs"] = 2
     return parse(experiment.Experiment, content, Path("tiny.yaml"))
