@@ -25,7 +25,7 @@ TINY = {
     "ingest": {"source": "embedded", "seed": 1, "train": 560, "valid": 140, "test": 350},
     "darken": {"exposures": [1.0, 0.2, 0.05]},
     "train_prior": {"epochs": 1, "loss": {"contrastive_weight": 0.5}},
-    "train_baseline": {"epochs": 1},
+    "train_baseline": {"peer": "plain", "epochs": 1},
 }
 
 

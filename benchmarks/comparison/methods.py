@@ -11,6 +11,9 @@ PLAIN = "plain"  # what every other method is read against
 CEILING = "clean_ceiling"  # what the same recogniser does where there is light
 PRIOR_SHARE = 0.15  # of LLDif's epochs that stage 1 gets: each is one that the recogniser lacks
 
+RAW: Mapping[str, Any] = {"model.light.form": "srgb", "model.light.blurs": False}
+GAIN: Mapping[str, Any] = {"model.light.form": "auto_gain", "model.light.blurs": False}
+
 
 @dataclass(frozen=True)
 class Method:
@@ -34,21 +37,60 @@ class Method:
         return {"train_prior.epochs": prior, "train_diffusion.epochs": total - prior}
 
 
+def peer(name: str, says: str) -> Method:
+    return Method(name, "baseline", says, {"train_baseline.peer": name})
+
+
 METHODS = (
-    Method(PLAIN, "baseline", "the same recogniser, one learned constant in place of the prior"),
+    peer(PLAIN, "the same recogniser, one learned constant in place of the prior"),
+    Method("plain_raw", "baseline", "plain, seeing sRGB as it is", {"train_baseline.peer": PLAIN, **RAW}),
+    Method("plain_auto_gain", "baseline", "plain, seeing mean 0, deviation 1", {"train_baseline.peer": PLAIN, **GAIN}),
+    peer("resnet18", "a ResNet-18 for small faces, of as many parameters"),
+    peer("denoise_then_classify", "a denoiser that learns from clean images, a classifier on what it makes"),
+    peer("enhance_and_classify", "the same two trained jointly, as in LL-FER"),
+    peer("distilled", "plain, taught by a plain teacher of clean faces that took a third of the epochs"),
+    peer("ensemble", "three plain ones, each with a third of the epochs"),
+    peer(CEILING, "plain, trained on clean faces alone and read on them alone"),
     Method("lldif", "lldif", "both stages, as the params file says"),
 )
 
+
+def ablation(name: str, says: str, overrides: Mapping[str, Any]) -> Method:
+    return Method(f"lldif_{name}", "lldif", says, overrides)
+
+
 ABLATIONS = (
-    Method("lldif_paper_form", "lldif", "the label among PNET's inputs", {"model.prior.label_input": True}),
-    Method(
-        "lldif_no_contrast", "lldif", "the label reaches Z by no loss", {"train_prior.loss.contrastive_weight": 0.0}
+    ablation("label_in_prior", "the label among PNET's inputs, as in the paper", {"model.prior.label_input": True}),
+    ablation("no_contrast", "no loss ties Z to the label's prompt", {"train_prior.loss.contrastive_weight": 0.0}),
+    ablation("clean_prior", "Z of the clean image", {"model.prior.sees": "clean"}),
+    ablation("dark_prior", "Z of the dark image", {"model.prior.sees": "dark"}),
+    ablation("free_prior", "Z of any scale", {"model.prior.normalised": False}),
+    ablation("cold_start", "the recogniser does not begin with stage 1's", {"train_diffusion.warm_start": False}),
+    ablation("noised_start", "chains start from noised Z", {"train_diffusion.loss.pure_noise_share": 0.0}),
+    ablation(
+        "no_prior_loss",
+        "nothing asks stage 2 for stage 1's Z",
+        {"train_diffusion.loss.kl_weight": 0.0, "train_diffusion.loss.l1_weight": 0.0},
     ),
-    Method("lldif_noised_start", "lldif", "chains start from noised Z", {"train_diffusion.loss.pure_noise_share": 0.0}),
-    Method("lldif_one_step", "lldif", "T = 1", {"diffusion.steps": 1}),
-    Method("lldif_two_steps", "lldif", "T = 2", {"diffusion.steps": 2}),
-    Method("lldif_eight_steps", "lldif", "T = 8", {"diffusion.steps": 8}),
-    Method("lldif_eight_chains", "lldif", "K = 8", {"diffusion.samples": 8}),
+    ablation(
+        "no_teacher",
+        "stage 1 teaches no answers and no features",
+        {"train_diffusion.loss.logit_weight": 0.0, "train_diffusion.loss.feature_weight": 0.0},
+    ),
+    ablation("mlp", "an MLP of the same layers in place of the chain", {"diffusion.form": "mlp"}),
+    ablation("one_step", "T = 1", {"diffusion.steps": 1}),
+    ablation("two_steps", "T = 2", {"diffusion.steps": 2}),
+    ablation("eight_steps", "T = 8", {"diffusion.steps": 8}),
+    ablation("one_chain", "K = 1", {"diffusion.samples": 1}),
+    ablation("eight_chains", "K = 8", {"diffusion.samples": 8}),
+    ablation("raw", "sees sRGB as it is", RAW),
+    ablation("auto_gain", "sees mean 0, deviation 1", GAIN),
+    ablation("anscombe", "sees photons, stabilised", {"model.light.form": "anscombe", "model.light.blurs": False}),
+    ablation("exposure", "the modulation hears the exposure", {"model.exposure_condition": True}),
+    ablation("labels", "aims at labels", {"objective.targets": "label"}),
+    ablation("votes", "aims at votes", {"objective.targets": "votes"}),
+    ablation("balanced", "logit adjustment", {"objective.balance": "logit_adjustment", "objective.strength": 0.5}),
+    ablation("flips", "answers for the mirror image too", {"inference.flip_average": True}),
 )
 
 GROUPS = {"peers": METHODS, "ablations": ABLATIONS, "all": METHODS + ABLATIONS}

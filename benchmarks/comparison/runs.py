@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.comparison.jobs import Job, say
 from components import atomic, experiment
@@ -28,8 +27,8 @@ from components.config import ConfigError, parse
 from components.data.table import class_counts, read_dark, read_known, read_split
 from components.learning import evaluation, inference
 from components.learning.compute import device
-from components.learning.inference import Model
 from components.learning.training import DivergedError
+from components.model.presets import cost
 from components.records import DataError
 
 Line = dict[str, Any]
@@ -76,7 +75,8 @@ def judged(job: Job) -> Line:
     """The run's JSON line: no path of this machine, and no list of figures but evaluation's own."""
     model = inference.load(job.folder / f"{job.method.trains}.safetensors")
     train = class_counts(job.folder / "faces.parquet")["train"]
-    parameters, flops = cost(model)
+    height, width, channels = model.faces.shape
+    parameters, flops = cost(model.network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
     dark = read_dark(job.folder / f"dark_{job.arena.split}.parquet")
     model.network.to(device())
     predictions = evaluation.of(dark, inference.predict(model, dark.images))
@@ -105,14 +105,6 @@ def judged(job: Job) -> Line:
 
 def _rounded(score: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 5) if isinstance(value, float) else value for name, value in score.items()}
-
-
-def cost(model: Model) -> tuple[int, int]:
-    """Parameters, and floating-point operations (two per multiply and add) to answer for one face."""
-    height, width, channels = model.faces.shape
-    with FlopCounterMode(display=False) as counter:
-        model.network(torch.zeros(1, channels, height, width, dtype=torch.uint8))
-    return sum(value.numel() for value in model.network.parameters()), counter.get_total_flops()
 
 
 def write_predictions(job: Job, predictions: evaluation.Predictions) -> None:
