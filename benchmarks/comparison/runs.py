@@ -76,9 +76,10 @@ def judged(job: Job) -> Line:
     model = inference.load(job.folder / f"{job.method.trains}.safetensors")
     train = class_counts(job.folder / "faces.parquet")["train"]
     height, width, channels = model.faces.shape
-    parameters, flops = cost(model.network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
+    network = model.network.requires_grad_(False)
+    parameters, flops = cost(network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
     dark = read_dark(job.folder / f"dark_{job.arena.split}.parquet")
-    model.network.to(device())
+    network.to(device())
     predictions = evaluation.of(dark, inference.predict(model, dark.images))
     write_predictions(job, predictions)
     return {
