@@ -35,12 +35,13 @@ class Arena:
         epochs: int,
         tuned: Mapping[str, Any] | None = None,
         trial: int | None = None,
+        trials: int = 0,
     ) -> "Job":
         """Raises ConfigError where the method changes what the experiment does not have."""
         changes = {**method.overrides, **(tuned or {})}
         content = overridden(self.content, {**changes, **method.epochs(epochs), "compute.seed": seed})
         parse(experiment.Experiment, content, Path(f"{self.experiment} as {method.name}"))
-        return Job(self, method, content, changes, seed, epochs, trial)
+        return Job(self, method, content, changes, seed, epochs, trial, trials)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Job:
     changes: dict[str, Any]  # by the method and its tuning, by dotted place
     seed: int
     epochs: int  # over train, of all stages together
-    trial: int | None  # of the tuning
+    trial: int | None  # its number, where it is one of a tuning
+    trials: int  # how many chose its settings
 
     @property
     def digest(self) -> str:

@@ -41,9 +41,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7
 def by_method(found: Sequence[Line]) -> dict[str, list[Line]]:
     """Runs of each method in the order met, plain first; trials of a tuning left out."""
     grouped: dict[str, list[Line]] = {}
-    for line in sorted((line for line in found if line["trial"] is None), key=lambda line: line["method"] != PLAIN):
-        grouped.setdefault(line["method"], []).append(line)
-    return grouped
+    for line in found:
+        if line["trial"] is None:
+            grouped.setdefault(line["method"], []).append(line)
+    return dict(sorted(grouped.items(), key=lambda item: item[0] != PLAIN))
 
 
 def mean_score(runs: Sequence[Line], metric: str) -> dict[str, float]:
@@ -60,6 +61,7 @@ def mean_score(runs: Sequence[Line], metric: str) -> dict[str, float]:
 
 def markdown(found: Sequence[Line], root: Path) -> str:
     """A table per metric. Differences to plain need the predictions of both, which are under `root` where they ran."""
+    found = [line for line in found if line["trial"] is None]
     methods = by_method(found)
     against_plain = {name: difference(runs, methods.get(PLAIN, []), root) for name, runs in methods.items()}
     parts = [provenance(found)]

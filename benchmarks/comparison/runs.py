@@ -38,11 +38,7 @@ EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; an
 def execute(job: Job) -> None:
     """Train and judge; leaves line.json and predictions.parquet in the job's folder. Goes on where a kill left it."""
     params = parse(experiment.Experiment, job.content, Path(job.arena.experiment))
-    job.folder.mkdir(parents=True, exist_ok=True)
-    for table in ("faces.parquet", "dark_valid.parquet", "dark_test.parquet"):
-        if not (job.folder / table).is_symlink():
-            (job.folder / table).symlink_to(os.path.relpath(job.arena.data / table, job.folder))
-    atomic.write_text(job.folder / "best.json", '{"parameters": {}}\n')  # what a sweep without trials leaves
+    lay_out(job.arena.data, job.folder)
     parent = os.getppid()
     for stage in job.method.stages:
         state = job.folder / stage
@@ -57,6 +53,15 @@ def execute(job: Job) -> None:
                     sys.exit(f"{job.title}: whoever asked for this run is gone")
         (state / "done").touch()
     atomic.write_text(job.folder / "line.json", json.dumps(judged(job), sort_keys=True) + "\n")
+
+
+def lay_out(data: Path, folder: Path) -> None:
+    """What the trainings read, in a folder of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in ("faces.parquet", "dark_valid.parquet", "dark_test.parquet"):
+        if not (folder / table).is_symlink():
+            (folder / table).symlink_to(os.path.relpath(data / table, folder))
+    atomic.write_text(folder / "best.json", '{"parameters": {}}\n')  # what a sweep without trials leaves
 
 
 @contextmanager
@@ -88,6 +93,7 @@ def judged(job: Job) -> Line:
         "method": job.method.name,
         "seed": job.seed,
         "trial": job.trial,
+        "trials": job.trials,
         "changes": job.changes,
         "epochs": job.epochs,
         "faces_seen": job.epochs * sum(train.values()),
