@@ -17,7 +17,7 @@ class Face:
 
     pixels: Any  # numpy (H, W) or (H, W, 3), uint8, sRGB
     label: int  # index into the table's classes
-    votes: tuple[float, ...]  # one share per class, summing to 1
+    votes: tuple[float, ...]  # the share of people who named each class, where they were asked; else one-hot
     split: str  # "train", "valid" or "test"
     subject: str  # empty where the person is not known
     name: str  # where the source keeps it
@@ -58,15 +58,19 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Score:
-    """How well one model does at one exposure."""
+    """How well one model does at one exposure. What the figures mean stands in components.learning.metrics."""
 
-    exposure: str  # "clean" or the number, as in the ladder
+    exposure: str  # "clean" or the number, as in the ladder; or "gamma", the other darkness
     faces: int
     accuracy: float
     mean_class_accuracy: float
     macro_f1: float
+    nll: float  # against the votes, as is votes_brier
     brier: float
+    votes_brier: float
     calibration_error: float
+    accuracy_at_80: float
+    aurc: float
 
 
 def file_sha256(path: Path) -> str:

@@ -30,13 +30,13 @@ def main(uri: str) -> None:
 
 
 def predict(model: Any, table: Path, out: Path) -> dict[str, Any]:
-    """All rows of a table of dark faces: id, exposure, label and the probabilities, as Parquet."""
+    """All rows of a table of dark faces: id, exposure, label, votes and the probabilities, as Parquet."""
     parts = []
     for batch in pq.ParquetFile(table).iter_batches(ROWS_AT_ONCE):
         rows = batch.to_pandas()
         answers = model.predict(rows[["image"]])
         probabilities = answers.drop(columns="label").to_numpy().tolist()
-        parts.append(rows[["id", "exposure", "label"]].assign(probabilities=probabilities))
+        parts.append(rows[["id", "exposure", "label", "votes"]].assign(probabilities=probabilities))
     whole = pd.concat(parts, ignore_index=True)
     whole.insert(0, "model", "served")
     whole.to_parquet(out, index=False)

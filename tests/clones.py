@@ -24,7 +24,6 @@ COMMANDS = Path(sys.executable).parent
 TINY = {
     "ingest": {"source": "embedded", "seed": 1, "train": 560, "valid": 140, "test": 350},
     "darken": {"exposures": [1.0, 0.2, 0.05]},
-    "train_prior": {"epochs": 1, "loss": {"contrastive_weight": 0.5}},
     "train_baseline": {"peer": "plain", "epochs": 1},
 }
 
@@ -110,6 +109,7 @@ def fresh_clone(path: Path, environment: dict[str, str]) -> Clone:
     content["model"]["prior"] |= {"width": 8, "channels": 16}
     content["batches"] |= {"size": 16, "exposure_low": 0.1, "clean_share": 0.3, "shift_pixels": 0}
     content["compute"]["threads"] = 1
+    content["train_prior"]["epochs"] = 1
     content["train_diffusion"]["epochs"] = 4
     content["sweep"]["trials"] = 0
     content["evaluation"]["resamples"] = 100

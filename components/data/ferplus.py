@@ -27,9 +27,10 @@ class FerPlus(Collected):
     splits "official": FER2013Train, FER2013Valid, FER2013Test. "development": valid is carved from FER2013Train by the
     hash of the file name, and FER2013Valid serves as test. `train_limit` keeps a fixed sample of train, 0 all of it.
 
-    labels "majority": an emotion that more than half of the voters agree on. "probability": in train alone, so that
-    figures compare, votes are the shares of the emotions, single votes left out as outliers; a face stays where the
-    emotions hold more than half of the votes and one of them is on top.
+    Votes are the shares of the eight emotions among those who named one; the label has most of them. labels says which
+    faces stay. "majority": those with an emotion that more than half of the voters agree on. "probability": in train
+    alone, so that figures compare, also those where the emotions hold more than half of the votes and one of them is on
+    top, single votes left out as outliers (Barsoum et al. 2016).
     """
 
     source: Literal["ferplus"]
@@ -107,7 +108,7 @@ def read(config: FerPlus, raw: Path) -> Iterator[Face | Reject]:
             yield read_face(config, there.tree, join(there.folders[folder], name), face)
 
 
-Row = tuple[str, bytes]  # file name, and how often each class counts for the label: a byte each, to be small
+Row = tuple[str, bytes]  # file name, and how many voters named each emotion: a byte each, to be small
 
 
 def _sampled(rows: Iterator[Row | Reject]) -> Iterator[Row | Reject]:
@@ -126,7 +127,7 @@ def _sampled(rows: Iterator[Row | Reject]) -> Iterator[Row | Reject]:
 
 def _rows(config: FerPlus, there: FerPlusTree, folder: str, split: str) -> Iterator[Row | Reject]:
     """The label rows of a folder that belong to a split and show an emotion."""
-    counted = probable if config.labels == "probability" and split == "train" else majority
+    stays = is_probable if config.labels == "probability" and split == "train" else has_majority
     named: set[str] = set()
     for number, line in enumerate(there.tree.lines(there.labels(folder)), 1):
         if not line:
@@ -142,8 +143,8 @@ def _rows(config: FerPlus, there: FerPlusTree, folder: str, split: str) -> Itera
             yield reject(shown, split, f"{sum(votes)} votes in label.csv line {number}: allowed are {VOTERS}")
         elif name in named:
             yield reject(shown, split, f"named again in label.csv line {number}: allowed is one row for each file")
-        elif counts := counted(votes):
-            yield name, counts
+        elif stays(votes):
+            yield name, bytes(votes[: len(CLASSES)])
         named.add(name)
 
 
@@ -158,16 +159,13 @@ def parse_row(line: str) -> tuple[str, list[int]]:
     return (name, votes) if is_plain and len(votes) == len(CLASSES) + 2 and min(votes) >= 0 else (line, [])
 
 
-def majority(votes: list[int]) -> bytes:
-    """One count for the emotion that more than half of the voters agree on; none where there is no such emotion."""
-    emotion = votes.index(max(votes))
-    if 2 * max(votes) <= VOTERS or emotion >= len(CLASSES):
-        return b""
-    return bytes(index == emotion for index in range(len(CLASSES)))
+def has_majority(votes: list[int]) -> bool:
+    """Whether more than half of the voters agree on an emotion."""
+    return 2 * max(votes[: len(CLASSES)]) > VOTERS
 
 
-def probable(votes: list[int]) -> bytes:
-    """Counts of the emotions without single votes; none where they do not hold more than half, or are not on top."""
+def is_probable(votes: list[int]) -> bool:
+    """Whether, without single votes, the emotions hold more than half of all and one of them is on top."""
     kept = [vote if vote > 1 else 0 for vote in votes]
     emotions, others = kept[: len(CLASSES)], kept[len(CLASSES) :]
-    return bytes(emotions) if 2 * sum(emotions) > VOTERS and max(emotions) >= max(others) else b""
+    return 2 * sum(emotions) > VOTERS and max(emotions) >= max(others)

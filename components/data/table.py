@@ -50,7 +50,7 @@ class Faces:
     ids: list[str]  # N
     images: np.ndarray  # (N, H, W, C) uint8, C = 1 or 3
     labels: np.ndarray  # (N,) int64
-    votes: np.ndarray  # (N, K) float32, rows sum to 1: what training aims at
+    votes: np.ndarray  # (N, K) float32, rows sum to 1: shares of people, or one-hot where nobody was asked
     classes: tuple[str, ...]
 
 
@@ -279,23 +279,33 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:120]
 
 
-DARK_SCHEMA = pa.schema([("id", pa.string()), ("exposure", pa.float64()), ("label", pa.int8()), ("image", pa.binary())])
+DARK_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("exposure", pa.float64()),
+        ("label", pa.int8()),
+        ("votes", pa.list_(pa.float32())),
+        ("image", pa.binary()),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class DarkFaces:
-    """Faces of one split, each at every rung of the ladder of exposures."""
+    """Faces of one split, each at every rung of the ladder of exposures, or each once in another darkness."""
 
     ids: list[str]  # N
-    exposures: np.ndarray  # (N,) float64
+    exposures: np.ndarray  # (N,) float64; not a number where the darkness is not the camera's
     images: np.ndarray  # (N, H, W, C) uint8
     labels: np.ndarray  # (N,) int64
+    votes: np.ndarray  # (N, K) float32, as in Faces
     classes: tuple[str, ...]
 
     def at(self, exposure: float) -> "DarkFaces":
         here = np.flatnonzero(self.exposures == exposure)
         ids = [self.ids[index] for index in here]
-        return DarkFaces(ids, self.exposures[here], self.images[here], self.labels[here], self.classes)
+        votes = self.votes[here]
+        return DarkFaces(ids, self.exposures[here], self.images[here], self.labels[here], votes, self.classes)
 
 
 def write_dark(path: Path, parts: Iterable[tuple[Faces, float, np.ndarray]], classes: tuple[str, ...]) -> None:
@@ -308,13 +318,10 @@ def write_dark(path: Path, parts: Iterable[tuple[Faces, float, np.ndarray]], cla
         ) as writer,
     ):
         for faces, exposure, images in parts:
-            columns = [faces.ids, [exposure] * len(images), faces.labels, [encode(image) for image in images]]
-            writer.write_table(
-                pa.Table.from_arrays(
-                    [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-                ),
-                row_group_size=ROW_GROUP,
-            )
+            encoded = [encode(image) for image in images]
+            columns = [faces.ids, [exposure] * len(images), faces.labels, list(faces.votes), encoded]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
 
 
 def read_dark(path: Path) -> DarkFaces:
@@ -329,5 +336,6 @@ def read_dark(path: Path) -> DarkFaces:
         np.array(columns["exposure"], dtype=np.float64),
         np.stack([decode(image) for image in columns["image"]]),
         np.array(columns["label"], dtype=np.int64),
+        np.array(columns["votes"], dtype=np.float32),
         tuple(notes(table)["classes"]),
     )

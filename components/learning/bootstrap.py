@@ -1,10 +1,11 @@
 """Intervals by resampling: whole subjects where subjects are known, else faces (Efron and Tibshirani 1993)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.learning.metrics import figures, recalls, sums
+from components.learning.metrics import measure, recalls, sums
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,58 @@ def resample(groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def estimates(
-    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, confidence: float
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    confidence: float,
+    votes: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
-    """Every figure of metrics.figures, with its percentile interval over the resamples `weights` (R, N)."""
-    whole = figures(sums(probabilities, labels, np.ones((1, len(labels)))))
-    drawn = figures(sums(probabilities, labels, _occupied(weights)))
+    """Every figure of metrics.measure, with its percentile interval over the resamples `weights` (R, N)."""
+    whole = measure(probabilities, labels, _once(labels), votes)
+    drawn = measure(probabilities, labels, _occupied(weights), votes)
     return {name: _estimate(value[0], drawn[name], confidence) for name, value in whole.items()}
+
+
+def paired(
+    one: Sequence[np.ndarray],
+    other: Sequence[np.ndarray],
+    labels: np.ndarray,
+    weights: np.ndarray,
+    confidence: float,
+    votes: np.ndarray | None = None,
+) -> dict[str, Estimate]:
+    """Every figure of `one` less that of `other`, on the same faces and in the same resamples.
+
+    Each side is a sequence of probabilities (N, K) whose figures are averaged: of several exposures, or seeds.
+    """
+
+    def difference(counts: np.ndarray) -> dict[str, np.ndarray]:
+        sides = [[measure(table, labels, counts, votes) for table in side] for side in (one, other)]
+        ours, theirs = ({name: np.mean([f[name] for f in side], axis=0) for name in side[0]} for side in sides)
+        return {name: ours[name] - theirs[name] for name in ours}
+
+    whole, drawn = difference(_once(labels)), difference(_occupied(weights))
+    return {name: _estimate(value[0], drawn[name], confidence) for name, value in whole.items()}
+
+
+def mean_estimate(values: np.ndarray, weights: np.ndarray, confidence: float) -> Estimate:
+    """The mean of `values` (N,), one for each face."""
+    counts = _occupied(weights).astype(np.float64)
+    return _estimate(values.mean(), counts @ values / counts.sum(axis=1), confidence)
 
 
 def class_estimates(
     probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, confidence: float
 ) -> dict[int, Estimate]:
     """The recall of every class present."""
-    whole = recalls(sums(probabilities, labels, np.ones((1, len(labels)))))[0]
+    whole = recalls(sums(probabilities, labels, _once(labels)))[0]
     drawn = recalls(sums(probabilities, labels, _occupied(weights)))
     present = np.flatnonzero(~np.isnan(whole))
     return {int(label): _estimate(whole[label], drawn[:, label], confidence) for label in present}
+
+
+def _once(labels: np.ndarray) -> np.ndarray:
+    return np.ones((1, len(labels)))
 
 
 def _occupied(weights: np.ndarray) -> np.ndarray:

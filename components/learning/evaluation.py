@@ -1,7 +1,8 @@
 """Prediction tables: one row per face and exposure, and the scores read off them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,20 @@ import pyarrow.parquet as pq
 
 from components.atomic import replacing
 from components.data.table import CLEAN, DarkFaces
-from components.learning.bootstrap import Estimate, class_estimates, estimates, resample
+from components.learning.bootstrap import (
+    Estimate,
+    class_estimates,
+    estimates,
+    mean_estimate,
+    paired,
+    resample,
+)
 from components.learning.metrics import score
 from components.records import Score
 
 FIGURES = tuple(one.name for one in fields(Score) if one.name not in ("exposure", "faces"))
 DARK_RUNGS = (0.2, 0.05, 0.02, 0.01)  # the mean over these is the one number "mean_dark"
+GAMMA = "gamma"  # the name of scores in the darkness of components.lowlight.gamma
 
 
 @dataclass(frozen=True)
@@ -26,19 +35,32 @@ class Predictions:
     ids: list[str]  # N
     exposures: np.ndarray  # (N,) float64
     labels: np.ndarray  # (N,)
+    votes: np.ndarray  # (N, K) float32, as in the face table
     probabilities: np.ndarray  # (N, K)
 
     @property
     def predicted(self) -> np.ndarray:
         return self.probabilities.argmax(axis=1)
 
+    def at(self, exposure: float) -> "Predictions":
+        here = np.flatnonzero(self.exposures == exposure)
+        ids = [self.ids[row] for row in here]
+        return Predictions(ids, self.exposures[here], self.labels[here], self.votes[here], self.probabilities[here])
+
 
 def of(faces: DarkFaces, probabilities: np.ndarray) -> Predictions:
-    return Predictions(faces.ids, faces.exposures, faces.labels, probabilities)
+    return Predictions(faces.ids, faces.exposures, faces.labels, faces.votes, probabilities)
+
+
+def averaged(models: Sequence[Predictions]) -> Predictions:
+    """The answers of an ensemble: the mean probabilities of models asked about the same rows."""
+    assert all(one.ids == models[0].ids for one in models)
+    assert all(np.array_equal(one.exposures, models[0].exposures, equal_nan=True) for one in models)
+    return replace(models[0], probabilities=np.mean([one.probabilities for one in models], axis=0))
 
 
 def write(path: Path, models: dict[str, Predictions]) -> None:
-    """All models' predictions in one Parquet file: model, id, exposure, label, probabilities."""
+    """All models' predictions in one Parquet file: model, id, exposure, label, votes, probabilities."""
     tables = [
         pa.table(
             {
@@ -46,6 +68,7 @@ def write(path: Path, models: dict[str, Predictions]) -> None:
                 "id": pa.array(p.ids),
                 "exposure": pa.array(p.exposures),
                 "label": pa.array(p.labels.astype(np.int8)),
+                "votes": pa.array(list(p.votes), pa.list_(pa.float32())),
                 "probabilities": pa.array(list(p.probabilities), pa.list_(pa.float32())),
             }
         )
@@ -62,6 +85,7 @@ def read(path: Path, model: str) -> Predictions:
         table["id"].to_pylist(),
         table["exposure"].to_numpy(),
         table["label"].to_numpy().astype(np.int64),
+        np.array(table["votes"].to_pylist(), dtype=np.float32),
         np.array(table["probabilities"].to_pylist(), dtype=np.float32),
     )
 
@@ -70,11 +94,20 @@ def exposure_name(exposure: float) -> str:
     return "clean" if exposure == CLEAN else f"{exposure:g}"
 
 
+def rungs(predictions: Predictions) -> list[tuple[str, Predictions]]:
+    """The rows at each exposure under its name, brightest first."""
+    exposures = sorted(set(predictions.exposures.tolist()), reverse=True)
+    return [(exposure_name(exposure), predictions.at(exposure)) for exposure in exposures]
+
+
+def score_of(name: str, part: Predictions) -> Score:
+    """All rows as one score. Raises DataError where probabilities are none."""
+    return score(name, part.probabilities, part.labels, part.votes)
+
+
 def scores(predictions: Predictions) -> list[Score]:
-    """One score per exposure, brightest first."""
-    rungs = sorted(set(predictions.exposures.tolist()), reverse=True)
-    rows = [(rung, predictions.exposures == rung) for rung in rungs]
-    return [score(exposure_name(r), predictions.probabilities[here], predictions.labels[here]) for r, here in rows]
+    """One score per exposure, brightest first. Raises DataError where probabilities are none."""
+    return [score_of(name, part) for name, part in rungs(predictions)]
 
 
 def summary(scored: list[Score]) -> dict[str, dict[str, float]]:
@@ -89,40 +122,77 @@ def summary(scored: list[Score]) -> dict[str, dict[str, float]]:
 
 
 @dataclass(frozen=True)
-class Group:
-    """What is known of the faces beside their pictures, row by row as in a table of dark faces."""
+class Resampling:
+    """How intervals are made: from the same resamples at every exposure, so that they can be set against each other."""
 
-    subjects: list[str]  # N; empty where the person is not known
-    attributes: list[dict[str, str]]  # N
+    weights: np.ndarray  # (R, N): how often each of N faces is in each resample
+    confidence: float
+
+    @classmethod
+    def of(
+        cls, ids: Sequence[str], subjects: Sequence[str], resamples: int, confidence: float, seed: int
+    ) -> "Resampling":
+        """Whole subjects, where they are known; else faces."""
+        groups = np.array([subject or face for subject, face in zip(subjects, ids, strict=True)])
+        return cls(resample(groups, resamples, seed), confidence)
+
+
+def compare(
+    one: Sequence[Predictions], other: Sequence[Predictions], exposures: Sequence[float], how: Resampling
+) -> dict[str, Estimate]:
+    """Every figure of `one` less that of `other`, each the mean over its models (seeds) and over `exposures`."""
+    parts = [model.at(exposure) for model in (*one, *other) for exposure in exposures]
+    assert all(part.ids == parts[0].ids for part in parts)
+    tables, ours = [part.probabilities for part in parts], len(one) * len(exposures)
+    return paired(tables[:ours], tables[ours:], parts[0].labels, how.weights, how.confidence, votes=parts[0].votes)
+
+
+def trend(predictions: Predictions, how: Resampling) -> list[dict[str, Any]]:
+    """Whether more light ever costs accuracy: each exposure of the ladder against the next darker one.
+
+    Rows {"brighter", "darker", "difference", "low", "high", "verdict"}: the accuracy gained by the light, over the same
+    faces. "broken": the whole interval lies below zero.
+    """
+    rows = []
+    for (brighter, one), (darker, other) in itertools.pairwise(rungs(predictions)):
+        assert one.ids == other.ids
+        gained = (one.predicted == one.labels).astype(float) - (other.predicted == other.labels)
+        estimate = mean_estimate(gained, how.weights, how.confidence)
+        verdict = "broken" if estimate.high < 0 else "holds"
+        rows.append({"brighter": brighter, "darker": darker, "verdict": verdict, **rounded(estimate, "difference")})
+    return rows
+
+
+def rounded(one: Estimate, name: str = "value") -> dict[str, float]:
+    return {name: round(one.value, 4), "low": round(one.low, 4), "high": round(one.high, 4)}
 
 
 def slices(
-    predictions: Predictions, known: Group, classes: tuple[str, ...], resamples: int, confidence: float, seed: int
+    parts: Iterable[tuple[str, Predictions]],
+    attributes: Sequence[dict[str, str]],
+    classes: tuple[str, ...],
+    how: Resampling,
 ) -> Iterator[dict[str, Any]]:
-    """Every figure with its interval: of all faces, of each class, of each value of each attribute, by exposure.
+    """Every figure with its interval: of all faces, of each class, of each value of each attribute (N of them).
 
     Rows {"exposure", "slice", "metric", "faces", "value", "low", "high"}, figures rounded to four places.
     """
-    for rung in sorted(set(predictions.exposures.tolist()), reverse=True):
-        here = np.flatnonzero(predictions.exposures == rung)
-        chances, labels = predictions.probabilities[here], predictions.labels[here]
-        groups = np.array([known.subjects[row] or f"face {row}" for row in here])
-        weights = resample(groups, resamples, seed)
+    chosen = _by_attribute(attributes)
+    for name, rows in parts:
+        labels, right = rows.labels, (rows.predicted == rows.labels).astype(float)
 
-        def row(part: str, metric: str, faces: int, one: Estimate, rung: float = rung) -> dict[str, Any]:
-            figures = {"value": round(one.value, 4), "low": round(one.low, 4), "high": round(one.high, 4)}
-            return {"exposure": exposure_name(rung), "slice": part, "metric": metric, "faces": faces, **figures}
+        def row(part: str, metric: str, faces: int, one: Estimate, name: str = name) -> dict[str, Any]:
+            return {"exposure": name, "slice": part, "metric": metric, "faces": faces, **rounded(one)}
 
-        for metric, one in estimates(chances, labels, weights, confidence).items():
-            yield row("all", metric, len(here), one)
-        for label, one in class_estimates(chances, labels, weights, confidence).items():
+        for metric, one in estimates(rows.probabilities, labels, how.weights, how.confidence, rows.votes).items():
+            yield row("all", metric, len(labels), one)
+        for label, one in class_estimates(rows.probabilities, labels, how.weights, how.confidence).items():
             yield row(f"class={classes[label]}", "recall", int((labels == label).sum()), one)
-        for part, chosen in _by_attribute([known.attributes[index] for index in here]).items():
-            one = estimates(chances[chosen], labels[chosen], weights[:, chosen], confidence)["accuracy"]
-            yield row(part, "accuracy", len(chosen), one)
+        for part, here in chosen.items():
+            yield row(part, "accuracy", len(here), mean_estimate(right[here], how.weights[:, here], how.confidence))
 
 
-def _by_attribute(attributes: list[dict[str, str]]) -> dict[str, np.ndarray]:
+def _by_attribute(attributes: Sequence[dict[str, str]]) -> dict[str, np.ndarray]:
     """The rows that have each value of each attribute, in the order of "name=value"; numbers as numbers."""
     found: dict[tuple[str, float, str], list[int]] = {}
     for index, own in enumerate(attributes):

@@ -1,5 +1,7 @@
 """What each stage minimises: a loss takes a batch and returns the total and the logits."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -11,7 +13,7 @@ from components.learning.objective import Objective
 from components.lowlight.noise import normal, uniform
 from components.model.diffusion import Denoiser
 from components.model.light import Seen
-from components.model.lldif import LLDif, StageOne
+from components.model.lldif import GuidedRecogniser, LLDif, StageOne
 
 # streams of random numbers beside the camera's
 CHAIN_START, CHAIN_KIND, CHAIN_STEP, LABEL_TOLD, PRIOR_KNOWN, PRIOR_NOISE, SHOWN_CLEAN = range(16, 23)
@@ -37,7 +39,8 @@ class StageTwoLoss(Config):
     denoising_weight: float = Field(ge=0)  # of one step of the chain from a noised true Z, beside the unrolled chain
     pure_noise_share: float = Field(ge=0, le=1)  # of training chains; the rest start from the noised true Z
     prior_phase: float = Field(ge=0, le=1)  # share of the epochs, at first, with the losses of the prior alone
-    teacher_sees: str = Field(pattern="^(dark|clean)$")  # the image that stage 1's answers below come from
+    teacher: Literal["stage_one", "itself"]  # whose answers below are: stage 1's, or the student's own as it learns
+    teacher_sees: Literal["dark", "clean"]  # the image that they are given for, under the true Z
     logit_weight: float = Field(ge=0)  # distillation (Hinton et al. 2015)
     logit_temperature: float = Field(gt=0)
     feature_weight: float = Field(ge=0)  # of the distance to the teacher's pooled features, per deviation
@@ -95,12 +98,21 @@ def stage_two(
         return total, logits
     total = total + objective(logits, batch.targets)
     if config.logit_weight or config.feature_weight:
-        with torch.no_grad():
-            taught = teacher.features(clean if config.teacher_sees == "clean" else dark, z)
-            answers = teacher.llformer.head(taught)
+        taught, answers = _taught(teacher if config.teacher == "stage_one" else network, batch, z, config)
         total = total + config.logit_weight * distillation(logits, answers, config.logit_temperature)
         total = total + config.feature_weight * F.smooth_l1_loss(features, taught)
     return total, logits
+
+
+@torch.no_grad()
+def _taught(teacher: GuidedRecogniser, batch: Batch, z: Tensor, config: StageTwoLoss) -> tuple[Tensor, Tensor]:
+    """Features and logits under the true Z. In evaluation mode: a teacher's statistics are not to follow its lesson."""
+    was_training = teacher.training
+    teacher.eval()
+    seen = teacher.see(batch.clean if config.teacher_sees == "clean" else batch.images)
+    features = teacher.features(seen, z)
+    teacher.train(was_training)
+    return features, teacher.llformer.head(features)
 
 
 def plain(network: torch.nn.Module, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -63,23 +63,47 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for value in group["params"]:
-                state = self.state[value]
-                if not state:
-                    state["momentum"] = torch.zeros_like(value)
-                momentum = state["momentum"].lerp_(value.grad, 1 - group["momentum"])
-                ahead = value.grad.lerp(momentum, group["momentum"]).flatten(1)  # Nesterov
-                update = orthogonalise(ahead) * max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-                value.mul_(1 - group["lr"] * group["weight_decay"])
-                value.add_(update.view(value.shape), alpha=-group["lr"])
+            moving = [value for value in group["params"] if value.grad is not None]  # the others' part waits
+            for values in alike(moving):
+                updates = orthogonalise(torch.stack([wide(self.ahead(value, group["momentum"])) for value in values]))
+                for value, update in zip(values, updates, strict=True):
+                    rows, columns = value.flatten(1).shape
+                    value.mul_(1 - group["lr"] * group["weight_decay"])
+                    update = update.mT if rows > columns else update
+                    value.add_(update.reshape(value.shape), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+    def ahead(self, value: Tensor, share: float) -> Tensor:
+        """Nesterov: the gradient moved towards the momentum, once the momentum has moved towards the gradient."""
+        state = self.state[value]
+        if not state:
+            state["momentum"] = torch.zeros_like(value)
+        assert value.grad is not None
+        momentum = state["momentum"].lerp_(value.grad, 1 - share)
+        return value.grad.lerp(momentum, share)
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """Five Newton-Schulz steps with Jordan's coefficients: singular values end between about .7 and 1.2."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.mT if tall else matrix
-    x = x / (x.norm() + 1e-7)
+def alike(values: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Grouped by the shape of their wide form, so that one product serves a whole group."""
+    groups: dict[torch.Size, list[Tensor]] = {}
+    for value in values:
+        groups.setdefault(wide(value).shape, []).append(value)
+    return list(groups.values())
+
+
+def wide(value: Tensor) -> Tensor:
+    """As a matrix with no more rows than columns."""
+    matrix = value.flatten(1)
+    return matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+def orthogonalise(x: Tensor) -> Tensor:
+    """Five Newton-Schulz steps with Jordan's coefficients: singular values end between about .7 and 1.2.
+
+    Of wide matrices (N, rows, columns), each by itself.
+    """
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
         square = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x.mT if tall else x
+        polynomial = torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, polynomial, x, beta=3.4445)
+    return x

@@ -26,7 +26,10 @@ class ImageEncoder(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """E_T: one embedding per class, from the words of its prompt."""
+    """E_T: one embedding per class, from the words of its prompt and their order: CLIP's text encoder, very small.
+
+    `features`, D, is a multiple of 4: the heads of its one transformer block (Vaswani et al. 2017, pre-norm).
+    """
 
     words: Tensor
 
@@ -37,11 +40,15 @@ class TextEncoder(nn.Module):
         index = {word: number for number, word in enumerate(vocabulary, start=1)}  # 0 pads
         rows = [[index[word] for word in prompt.lower().split()] for prompt in prompts]
         self.register_buffer("words", torch.tensor([row + [0] * (longest - len(row)) for row in rows]))
-        self.embedding = nn.Embedding(len(vocabulary) + 1, features, padding_idx=0)
-        self.position = nn.Parameter(torch.randn(longest, features) * 0.02)
-        self.mlp = nn.Sequential(nn.Linear(features, features), nn.GELU(), nn.Linear(features, features))
+        self.embedding = nn.Embedding(len(vocabulary) + 1, features)
+        self.position = nn.Parameter(torch.randn(longest, features))  # as large as a word: order must be heard
+        self.block = nn.TransformerEncoderLayer(
+            features, 4, 2 * features, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.project = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, features))
 
     def forward(self) -> Tensor:
-        present = (self.words > 0)[..., None]
-        x = (self.embedding(self.words) + self.position) * present
-        return self.mlp(x.sum(dim=1) / present.sum(dim=1))  # (K, D)
+        padding = self.words == 0  # (K, N)
+        x = self.block(self.embedding(self.words) + self.position, src_key_padding_mask=padding)
+        mean = x.masked_fill(padding[..., None], 0).sum(dim=1) / (~padding).sum(dim=1, keepdim=True)
+        return self.project(mean)  # (K, D)

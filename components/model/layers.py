@@ -67,20 +67,21 @@ class DynamicAttention(nn.Module):
         per_head = mixed.reshape(batch, height * width, 3, self.heads, channels // self.heads)
         q, k, v = per_head.permute(2, 0, 3, 1, 4)  # each (B, heads, HW, C/heads)
         # norms divide the products of channels rather than the maps: a small matrix instead of two large ones
-        likeness = (k.mT @ q) * inverse_norm(k)[..., :, None] * inverse_norm(q)[..., None, :]
-        attended = v @ (likeness / self.alpha).softmax(dim=-1)
+        likeness = (k.mT @ q) * inverse_norm(k)[..., :, None] * (inverse_norm(q)[..., None, :] / self.alpha)
+        attended = v @ likeness.softmax(dim=-1)
         return x + self.project(attended.transpose(1, 2).reshape(x.shape))  # (B, H, W, C)
 
 
 class DynamicGate(nn.Module):
     """DGNet of LRDif: GELU(dw3x3(1x1 F')) * dw3x3(1x1 F'), projected, plus identity."""
 
-    def __init__(self, channels: int, prior_channels: int) -> None:
+    def __init__(self, channels: int, prior_channels: int, expansion: int) -> None:
         super().__init__()
+        inside = expansion * channels
         self.modulation = Modulation(channels, prior_channels)
-        self.pointwise = nn.Linear(channels, 4 * channels, bias=False)
-        self.depthwise = nn.Conv2d(4 * channels, 4 * channels, 3, padding=1, groups=4 * channels, bias=False)
-        self.project = nn.Linear(2 * channels, channels, bias=False)
+        self.pointwise = nn.Linear(channels, 2 * inside, bias=False)
+        self.depthwise = nn.Conv2d(2 * inside, 2 * inside, 3, padding=1, groups=2 * inside, bias=False)
+        self.project = nn.Linear(inside, channels, bias=False)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         gate, value = over_maps(self.depthwise, self.pointwise(self.modulation(x, z))).chunk(2, dim=-1)

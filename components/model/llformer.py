@@ -78,7 +78,7 @@ class DynamicBranch(nn.Module):
             for i, width in enumerate(sizes.channels)
         )
         self.blocks = nn.ModuleList(
-            DynamicBlocks(width, prior_channels, heads, depth)
+            DynamicBlocks(width, prior_channels, heads, sizes.gate_expansion, depth)
             for width, heads, depth in zip(sizes.channels, sizes.heads, sizes.blocks, strict=True)
         )
 
@@ -94,10 +94,10 @@ class DynamicBranch(nn.Module):
 class DynamicBlocks(nn.Module):
     """DMNet and DGNet in turn, at one scale."""
 
-    def __init__(self, channels: int, prior_channels: int, heads: int, depth: int) -> None:
+    def __init__(self, channels: int, prior_channels: int, heads: int, expansion: int, depth: int) -> None:
         super().__init__()
         self.attentions = nn.ModuleList(DynamicAttention(channels, prior_channels, heads) for _ in range(depth))
-        self.gates = nn.ModuleList(DynamicGate(channels, prior_channels) for _ in range(depth))
+        self.gates = nn.ModuleList(DynamicGate(channels, prior_channels, expansion) for _ in range(depth))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)  # what mixes channels wants them last, as they are in memory

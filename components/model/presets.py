@@ -20,6 +20,7 @@ class Sizes:
     blocks: Three  # pairs of DMNet and DGNet at each scale, on the way down
     up_blocks: tuple[int, int]  # the same on the way up, to scale 2 and to scale 1; none: there is no way up
     heads: Three  # of DMNet
+    gate_expansion: int  # of DGNet
     token_channels: int
     fusion_heads: int
     fusion_depth: int
@@ -28,7 +29,7 @@ class Sizes:
 
 PRESETS = {
     # 48 or 64 px on a CPU: few kernels, and little at the finest scale, where they take most of the time
-    "tiny": Sizes(4, 16, (32, 64, 80), (1, 0, 0), (1, 1, 1), (0, 0), (1, 2, 2), 80, 2, 1, 2),
+    "tiny": Sizes(4, 16, (32, 64, 80), (1, 0, 0), (1, 1, 1), (0, 0), (1, 2, 2), 1, 80, 2, 1, 2),
 }
 
 

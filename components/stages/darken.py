@@ -1,5 +1,6 @@
-"""darken: valid and test, photographed at every rung of the ladder of exposures."""
+"""darken: valid and test, photographed at every rung of the ladder of exposures; valid in another darkness too."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,13 @@ from pydantic import Field, field_validator
 
 from components.config import Config
 from components.data.table import CLEAN, Faces, read_split, write_dark
+from components.lowlight import gamma
 from components.lowlight.camera import Camera, photograph
 from components.lowlight.noise import keys_of
 from components.records import Report
 
 LADDER_DRAW = 0  # training epochs draw with a word of their own in the key
+NO_EXPOSURE = math.nan  # equal to no rung of any ladder: what selects by exposure never meets the other darkness
 
 
 Exposure = Annotated[float, Field(gt=0, le=1)]
@@ -37,9 +40,9 @@ class Params(Config):
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
-    """faces.parquet -> dark_valid.parquet, dark_test.parquet."""
+    """faces.parquet -> dark_valid.parquet, dark_test.parquet, gamma_valid.parquet."""
     rungs = params.darken.exposures
-    total, step = 2 * len(rungs), 0
+    total, step = 2 * len(rungs) + 1, 0
     for split in ("valid", "test"):
         faces = read_split(folder / "faces.parquet", split)
         done: list[tuple[Faces, float, np.ndarray]] = []
@@ -48,6 +51,10 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
             step += 1
             yield Report("darken", step, total, {"exposure": exposure, "faces": len(faces.ids)})
         write_dark(folder / f"dark_{split}.parquet", done, faces.classes)
+    # a table of its own, so that no training can read it
+    faces = read_split(folder / "faces.parquet", "valid")
+    write_dark(folder / "gamma_valid.parquet", [(faces, NO_EXPOSURE, darken_by_gamma(faces))], faces.classes)
+    yield Report("darken", total, total, {"faces": len(faces.ids)})
 
 
 def darken(faces: Faces, exposure: float, camera: Camera) -> np.ndarray:
@@ -58,3 +65,10 @@ def darken(faces: Faces, exposure: float, camera: Camera) -> np.ndarray:
     images = torch.from_numpy(faces.images).permute(0, 3, 1, 2)
     dark = photograph(images, keys, torch.full((len(images),), exposure), camera)
     return dark.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def darken_by_gamma(faces: Faces) -> np.ndarray:
+    """(N, H, W, C) uint8 in the darkness that no training sees."""
+    keys = keys_of(faces.ids, [0.0] * len(faces.ids), LADDER_DRAW)
+    images = torch.from_numpy(faces.images).permute(0, 3, 1, 2)
+    return gamma.darken(images, keys).permute(0, 2, 3, 1).contiguous().numpy()

@@ -2,18 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from components import atomic
 from components.config import Config
-from components.data.table import DarkFaces, read_dark, read_known
-from components.learning import evaluation, inference
+from components.data.table import DarkFaces, Faces, read_dark, read_known, read_split
+from components.learning import evaluation, inference, probes
 from components.learning.compute import Compute, prepare
-from components.learning.evaluation import Group, Predictions
-from components.learning.metrics import majority_share
-from components.records import Report
+from components.learning.evaluation import GAMMA, Predictions, Resampling
+from components.learning.inference import Model
+from components.learning.metrics import majority_share, votes_entropy
+from components.model.lldif import LLDif, StageOne
+from components.records import DataError, Report, Score
 
 MODELS = {"candidate": "lldif.safetensors", "baseline": "baseline.safetensors"}
 
@@ -23,7 +27,7 @@ class Evaluation(Config):
 
     resamples: int = Field(ge=100, le=100_000)
     confidence: float = Field(gt=0.5, lt=1)
-    confusion_at: float = Field(gt=0, le=1)  # the exposure whose confusion is plotted
+    confusion_at: float = Field(gt=0, le=1)  # the exposure whose confusion is plotted, and at which Z is probed
 
 
 class Params(Config):
@@ -31,51 +35,86 @@ class Params(Config):
     evaluation: Evaluation
 
 
+@dataclass(frozen=True)
+class Answers:
+    """One model's, on the ladder and in the other darkness."""
+
+    ladder: Predictions
+    gamma: Predictions
+
+    def parts(self) -> list[tuple[str, Predictions]]:
+        return [*evaluation.rungs(self.ladder), (GAMMA, self.gamma)]
+
+
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
-    """faces.parquet, dark_valid.parquet, both models -> predictions.parquet, scores.json, slices.json, and the points
-    of two plots: darkness.json, confusion.json.
+    """faces, dark_valid and gamma_valid.parquet, both models and stage 1 -> predictions.parquet, scores.json,
+    slices.json, probes.json, and the points of two plots: darkness.json, confusion.json.
+
+    Raises DataError where a model answers with what is no probability.
     """
     prepare(params.compute)
-    faces = read_dark(folder / "dark_valid.parquet")
-    predictions: dict[str, Predictions] = {}
-    scores: dict[str, object] = {"majority": round(majority_share(faces.labels), 4)}
-    for step, (name, file) in enumerate(MODELS.items(), start=1):
-        model = inference.load(folder / file)
-        predictions[name] = evaluation.of(faces, inference.predict(model, faces.images))
-        scored = evaluation.scores(predictions[name])
-        scores[name] = {**evaluation.summary(scored), "temperature": model.temperature}
-        accuracies = {f"accuracy_{one.exposure}": one.accuracy for one in scored}
-        yield Report("evaluate", step, len(MODELS) + 1, accuracies)
-    evaluation.write(folder / "predictions.parquet", predictions)
-    _write_json(folder / "scores.json", scores)
-    _write_json(folder / "slices.json", _slices(params, folder, faces, predictions))
-    _write_json(folder / "darkness.json", _points(predictions))
-    _write_json(
-        folder / "confusion.json", _pairs(predictions["candidate"], params.evaluation.confusion_at, faces.classes)
-    )
-    yield Report("evaluate", len(MODELS) + 1, len(MODELS) + 1)
-
-
-def _slices(
-    params: Params, folder: Path, faces: DarkFaces, predictions: dict[str, Predictions]
-) -> list[dict[str, object]]:
+    steps = len(MODELS) + 2
+    dark, gamma = read_dark(folder / "dark_valid.parquet"), read_dark(folder / "gamma_valid.parquet")
+    valid = read_split(folder / "faces.parquet", "valid")
     subjects, attributes = read_known(folder / "faces.parquet", "valid")
-    rungs = len(faces.ids) // len(subjects)  # the table holds all faces at one exposure, then all at the next
-    known = Group(subjects * rungs, attributes * rungs)
     wants = params.evaluation
-    return [
-        {"model": model, **row}
-        for model, rows in predictions.items()
-        for row in evaluation.slices(rows, known, faces.classes, wants.resamples, wants.confidence, params.compute.seed)
+    how = Resampling.of(valid.ids, subjects, wants.resamples, wants.confidence, params.compute.seed)
+    models = {name: inference.load(folder / file) for name, file in MODELS.items()}
+    answers: dict[str, Answers] = {}
+    scores: dict[str, object] = {
+        "majority": round(majority_share(valid.labels), 4),
+        "votes_entropy": round(votes_entropy(valid.votes), 4),
+    }
+    for step, (name, model) in enumerate(models.items(), start=1):
+        answers[name] = Answers(
+            *(evaluation.of(faces, inference.predict(model, faces.images)) for faces in (dark, gamma))
+        )
+        scored = _scored(name, answers[name])
+        scores[name] = {**evaluation.summary(scored), "temperature": model.temperature}
+        yield Report("evaluate", step, steps, {f"accuracy_{one.exposure}": one.accuracy for one in scored})
+    scores["trend"] = {name: evaluation.trend(given.ladder, how) for name, given in answers.items()}
+    rows = [
+        {"model": name, **row}
+        for name, given in answers.items()
+        for row in evaluation.slices(given.parts(), attributes, dark.classes, how)
     ]
+    probed = _probe(params, folder, models["candidate"], valid, dark, how)
+    yield Report("evaluate", steps - 1, steps)
+    tables = {name: given.ladder for name, given in answers.items()}
+    evaluation.write(folder / "predictions.parquet", tables)
+    _write_json(folder / "scores.json", scores)
+    _write_json(folder / "slices.json", rows)
+    _write_json(folder / "probes.json", probed)
+    _write_json(folder / "darkness.json", _points(tables))
+    _write_json(folder / "confusion.json", _pairs(tables["candidate"], wants.confusion_at, dark.classes))
+    yield Report("evaluate", steps, steps)
 
 
-def _points(predictions: dict[str, Predictions]) -> list[dict[str, object]]:
-    rungs = sorted({float(rung) for rows in predictions.values() for rung in rows.exposures}, reverse=True)
+def _scored(name: str, answers: Answers) -> list[Score]:
+    try:
+        return [evaluation.score_of(part, given) for part, given in answers.parts()]
+    except DataError as error:
+        raise DataError(f"{MODELS[name]}: {error}; train it again") from None
+
+
+def _probe(
+    params: Params, folder: Path, candidate: Model, valid: Faces, dark: DarkFaces, how: Resampling
+) -> dict[str, object]:
+    stage_one = inference.load(folder / "prior.safetensors").network
+    assert isinstance(stage_one, StageOne)
+    assert isinstance(candidate.network, LLDif)
+    rungs = np.unique(dark.exposures)
+    rung = float(rungs[np.argmin(abs(rungs - params.evaluation.confusion_at))])
+    faces = probes.Probed(dark.at(rung).images, valid.images, valid.labels, valid.votes)
+    found = probes.probe(candidate.network, candidate.temperature, stage_one, faces, how, params.compute.seed)
+    return {"exposure": evaluation.exposure_name(rung), **found}
+
+
+def _points(tables: dict[str, Predictions]) -> list[dict[str, object]]:
     return [
-        {"model": model, "exposure": rung, "accuracy": round(one.accuracy, 4)}
-        for model, rows in predictions.items()
-        for rung, one in zip(rungs, evaluation.scores(rows), strict=True)
+        {"model": model, "exposure": float(part.exposures[0]), "accuracy": round(one.accuracy, 4)}
+        for model, rows in tables.items()
+        for (_, part), one in zip(evaluation.rungs(rows), evaluation.scores(rows), strict=True)
     ]
 
 

@@ -19,6 +19,7 @@ from components.stages.training import Inference, TrainingParams, Workplace
 
 class TrainDiffusion(Config):
     epochs: int = Field(ge=1)
+    epochs_before: int = Field(ge=0)  # of stage 1, where one schedule of the learning rate spans both; 0: its own
     warm_start: bool  # the recogniser begins with stage 1's weights [L, D]
     loss: losses.StageTwoLoss
 
@@ -62,7 +63,9 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
         network,
         loss=lambda batch, progress: losses.stage_two(network, teacher, batch, progress, config, objective),
         answer=lambda images, labels: network(images),
-        course=params.course("train_diffusion", params.train_diffusion.epochs),
+        course=params.course(
+            "train_diffusion", params.train_diffusion.epochs, epochs_before=params.train_diffusion.epochs_before
+        ),
         objective=params.objective,
     )
     return network

@@ -17,6 +17,7 @@ from components.stages.training import WATCHED, TrainingParams, Workplace
 
 class TrainPrior(Config):
     epochs: int = Field(ge=1)
+    epochs_after: int = Field(ge=0)  # of stage 2, where one schedule of the learning rate spans both; 0: its own
     loss: losses.StageOneLoss
 
 
@@ -36,7 +37,12 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
         network,
         loss=lambda batch, progress: losses.stage_one(network, batch, config, objective),
         answer=lambda images, labels: network(images, labels),
-        course=params.course("train_prior", params.train_prior.epochs, darker_views=config.darker_weight > 0),
+        course=params.course(
+            "train_prior",
+            params.train_prior.epochs,
+            darker_views=config.darker_weight > 0,
+            epochs_after=params.train_prior.epochs_after,
+        ),
         objective=params.objective,
         watched=CLEAN if knows_clean else WATCHED,
     )

@@ -40,8 +40,8 @@ class TrainingParams(Config):
     objective: ObjectiveConfig
     model: ModelConfig
 
-    def course(self, stage: str, epochs: int, darker_views: bool = False) -> Course:
-        return Course(stage, epochs, self.compute, self.batches, self.camera, self.optim, darker_views)
+    def course(self, stage: str, epochs: int, **more: Any) -> Course:
+        return Course(stage, epochs, self.compute, self.batches, self.camera, self.optim, **more)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from components.data.faces import EMOTIONS, render_faces
 from components.data.images import encode
@@ -22,6 +23,7 @@ from components.learning.optim import OptimConfig
 from components.learning.training import Course
 from components.lowlight.camera import Camera
 from components.model.diffusion import DiffusionConfig
+from components.model.layers import Modulation
 from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, ModelConfig
 from components.model.llformer import LLformerConfig
@@ -115,7 +117,9 @@ def drawn_faces() -> Callable[[str, int], Faces]:
 @pytest.fixture(scope="session")
 def watched() -> Callable[[Faces], DarkFaces]:
     """Faces as the table of dark faces holds them, here undarkened."""
-    return lambda faces: DarkFaces(faces.ids, np.ones(len(faces.ids)), faces.images, faces.labels, faces.classes)
+    return lambda faces: DarkFaces(
+        faces.ids, np.ones(len(faces.ids)), faces.images, faces.labels, faces.votes, faces.classes
+    )
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +153,13 @@ def stage_one_loss() -> Callable[..., losses.StageOneLoss]:
 def stage_two_loss() -> Callable[..., losses.StageTwoLoss]:
     """The plain form, and any term by name."""
     plain: dict[str, Any] = {"kl_weight": 1.0, "l1_weight": 0.1, "denoising_weight": 0.0, "pure_noise_share": 0.5}
-    plain |= {"prior_phase": 0.0, "teacher_sees": "dark", "logit_weight": 0.0, "logit_temperature": 2.0}
+    plain |= {
+        "prior_phase": 0.0,
+        "teacher": "stage_one",
+        "teacher_sees": "dark",
+        "logit_weight": 0.0,
+        "logit_temperature": 2.0,
+    }
     plain |= {"feature_weight": 0.0}
     return lambda **changes: losses.StageTwoLoss(**(plain | changes))
 
@@ -163,6 +173,19 @@ def objective() -> Callable[..., Objective]:
         return Objective(config, torch.tensor(shares).log())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def awake() -> Callable[[nn.Module], nn.Module]:
+    """A network whose recogniser heeds the prior, as it does from its first step on."""
+
+    def wake(network: nn.Module) -> nn.Module:
+        for module in network.modules():
+            if isinstance(module, Modulation):
+                nn.init.normal_(module.weights.weight, std=0.1)
+        return network
+
+    return wake
 
 
 @pytest.fixture(scope="session")

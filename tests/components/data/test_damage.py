@@ -33,7 +33,7 @@ def whole_dark(tmp_path_factory, noise_faces) -> Path:
     faces = noise_faces("valid", 6)
     images = np.stack([face.pixels for face in faces])
     labels = np.array([face.label for face in faces])
-    rows = Faces([table.face_id(i) for i in images], images, labels, VOTES[labels], CLASSES)
+    rows = Faces([table.face_id(i) for i in images], images, labels, 0.8 * VOTES[labels] + np.float32(0.2 / 3), CLASSES)
     table.write_dark(path, [(rows, 1.0, images), (rows, 0.2, images // 5)], CLASSES)
     return path
 
@@ -47,6 +47,7 @@ def same(one: Faces | DarkFaces, other: Faces | DarkFaces) -> bool:
         (one.ids, one.classes) == (other.ids, other.classes)
         and np.array_equal(one.images, other.images)
         and np.array_equal(one.labels, other.labels)
+        and np.array_equal(one.votes, other.votes)
     )
 
 
@@ -119,6 +120,8 @@ def test_dark_faces_come_back_rung_by_rung(whole_dark, noise_faces):
     assert np.array_equal(at.images, images // 5)
     assert at.labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert (set(at.exposures.tolist()), at.classes) == ({0.2}, CLASSES)
+    assert at.votes[1] == pytest.approx([0.2 / 3, 0.8 + 0.2 / 3, 0.2 / 3])
+    assert at.votes.dtype == np.float32
 
 
 def test_the_same_dark_faces_give_the_same_bytes(tmp_path, whole_dark):
@@ -126,7 +129,7 @@ def test_the_same_dark_faces_give_the_same_bytes(tmp_path, whole_dark):
     parts = []
     for rung in (1.0, 0.2):
         at = dark.at(rung)
-        parts.append((Faces(at.ids, at.images, at.labels, VOTES[at.labels], at.classes), rung, at.images))
+        parts.append((Faces(at.ids, at.images, at.labels, at.votes, at.classes), rung, at.images))
     table.write_dark(tmp_path / "d", parts, CLASSES)
     assert (tmp_path / "d").read_bytes() == whole_dark.read_bytes()
 

@@ -19,10 +19,14 @@ SEED = 20261122
 
 def step(network: StageOne, optimisers) -> None:
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    logits, z = network(images, torch.tensor([0, 1, 2, 0]))
+    seen = network.see(images)
+    z = network.true_prior(seen, seen, torch.tensor([0, 1, 2, 0]))
     for optimiser in optimisers:
         optimiser.zero_grad()
-    (logits.square().sum() + network.prior.similarity(z).square().sum()).backward()
+    guided, withheld = network.recognise(seen, z), network.recognise(seen, network.unknown.expand(4, -1))
+    features = network.prior.image_encoder(seen.planes)
+    alike = network.prior.similarity(z).square().sum() + network.prior.likeness(features, features.flip(0)).sum()
+    (guided.square().sum() + withheld.square().sum() + alike).backward()
     for optimiser in optimisers:
         optimiser.step()
 

@@ -25,7 +25,7 @@ def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded
     prepare(plan.compute)
     network = StageOne(small_model(), embedded_faces)
     exposures = np.full(len(unseen.ids), BRIGHT)
-    watch = DarkFaces(unseen.ids, exposures, darken(unseen, BRIGHT, camera), unseen.labels, EMOTIONS)
+    watch = DarkFaces(unseen.ids, exposures, darken(unseen, BRIGHT, camera), unseen.labels, unseen.votes, EMOTIONS)
     aim = Objective.of(ObjectiveConfig(targets="votes", balance="none", strength=0.0), train)
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
     loss = lambda batch, progress: losses.stage_one(network, batch, stage_one_loss(), aim)  # noqa: E731

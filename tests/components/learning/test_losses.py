@@ -101,8 +101,8 @@ def test_the_recogniser_of_stage_one_is_shown_the_clean_image_for_the_share_of_f
     assert is_clean.float().mean().item() == pytest.approx(0.3, abs=0.12)
 
 
-def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_loss, objective):
-    network, sample = StageOne(small_model(), FACES).eval(), batch()
+def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_loss, objective, awake):
+    network, sample = awake(StageOne(small_model(), FACES)).eval(), batch()
     _, logits = losses.stage_one(network, sample, stage_one_loss(prior_dropout=1.0), objective())
     seen = network.see(sample.images)
     assert torch.allclose(logits, network.recognise(seen, network.unknown.expand(6, -1)))
@@ -111,8 +111,8 @@ def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_l
     assert not torch.allclose(noisy, quiet)
 
 
-def test_a_dropped_label_leaves_the_papers_form_without_it(small_model, stage_one_loss, objective):
-    network, sample = StageOne(small_model(label_input=True), FACES).eval(), batch()
+def test_a_dropped_label_leaves_the_papers_form_without_it(small_model, stage_one_loss, objective, awake):
+    network, sample = awake(StageOne(small_model(label_input=True), FACES)).eval(), batch()
     wrong = dataclasses.replace(sample, labels=(sample.labels + 1) % 3)
     for dropout, same in ((0.0, False), (1.0, True)):
         config = stage_one_loss(label_dropout=dropout)

@@ -79,7 +79,7 @@ def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
         "llformer.dynamic.down.1.0.0.weight",
         "llformer.fusion.0.queries_keys_values.weight",
         "prior.network.body.0.weight",
-        "prior.to_shared.weight",
+        "prior.text_to_shared.weight",
     ):
         assert name in chosen
     for name in (
@@ -108,9 +108,9 @@ def test_every_parameter_is_in_exactly_one_group(network, kind):
 
 def test_frozen_parameters_are_in_no_group(small_model):
     faces = FacesConfig(classes=("a", "b"), shape=(32, 32, 3))
-    network = LLDif(small_model(), DiffusionConfig(steps=4, predicts="z0", blocks=1, samples=1), faces)
+    network = LLDif(small_model(), DiffusionConfig(form="chain", steps=4, predicts="z0", blocks=1, samples=1), faces)
     held = {id(v) for o in optimizers(network, config()) for group in o.param_groups for v in group["params"]}
-    assert not held & {id(value) for value in network.prior.parameters()}
+    assert not held & {id(value) for value in network.image_encoder.parameters()}
     assert held == {id(value) for value in network.parameters() if value.requires_grad}
 
 

@@ -33,16 +33,16 @@ def rows() -> Faces:
 class Run:
     """One training in a folder: its network is built anew from the seed, as a new process would."""
 
-    def __init__(self, path: Path, kind: str, course, rows, watched, parts) -> None:
+    def __init__(self, path: Path, network: str, course, rows, watched, parts) -> None:
         prepare(course.compute)
         small_model, diffusion, stage_one_loss, stage_two_loss, objective = parts
         model, aim = small_model(), objective()
         self.path = path / "checkpoint.safetensors"
         answer = lambda x, labels: self.network(x)  # noqa: E731
-        if kind == "plain":
+        if network == "plain":
             self.network = Plain(model, FACES)
             loss = lambda batch, progress: losses.plain(self.network, batch, aim)  # noqa: E731
-        elif kind == "stage_one":
+        elif network == "stage_one":
             self.network = StageOne(model, FACES)
             config = stage_one_loss(darker_weight=0.1)
             loss = lambda batch, progress: losses.stage_one(self.network, batch, config, aim)  # noqa: E731
@@ -63,10 +63,10 @@ class Run:
 def start(tmp_path, course, rows, watched, small_model, diffusion, stage_one_loss, stage_two_loss, objective):
     parts = (small_model, diffusion, stage_one_loss, stage_two_loss, objective)
 
-    def make(name: str, kind: str = "plain", **changes) -> Run:
+    def make(name: str, network: str = "plain", **changes) -> Run:
         (tmp_path / name).mkdir(exist_ok=True)
-        plan = dataclasses.replace(course(**changes), darker_views=kind == "stage_one")
-        return Run(tmp_path / name, kind, plan, rows, watched, parts)
+        plan = dataclasses.replace(course(**changes), darker_views=network == "stage_one")
+        return Run(tmp_path / name, network, plan, rows, watched, parts)
 
     return make
 
@@ -91,21 +91,21 @@ def test_the_same_seed_gives_the_same_bytes(start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "precision"), [("plain", "float32"), ("stage_one", "bfloat16"), ("lldif", "bfloat16")]
+    ("network", "precision"), [("plain", "float32"), ("stage_one", "bfloat16"), ("lldif", "bfloat16")]
 )
 @pytest.mark.parametrize("reports_seen", [1, 3])
-def test_a_killed_training_ends_as_if_never_killed(start, tmp_path, kind, precision, reports_seen):
-    whole = start("whole", kind, precision=precision)
+def test_a_killed_training_ends_as_if_never_killed(start, tmp_path, network, precision, reports_seen):
+    whole = start("whole", network, precision=precision)
     expected = list(whole.reports)
 
-    first = start("killed", kind, precision=precision)
+    first = start("killed", network, precision=precision)
     seen = list(islice(first.reports, reports_seen))
     first.reports.close()
     done = epochs_done(first.path)
     assert done == reports_seen - 1  # the report comes before its checkpoint
 
     torch.manual_seed(12345)  # whatever happened in between
-    second = start("killed", kind, precision=precision)
+    second = start("killed", network, precision=precision)
     rest = list(second.reports)
     assert [*seen[:done], *rest] == expected
     assert second.weights(tmp_path / "killed") == whole.weights(tmp_path / "whole")

@@ -79,7 +79,7 @@ def test_dynamic_attention_of_an_empty_map_is_a_number():
 
 
 def test_the_gate_is_gelu_of_one_half_times_the_other():
-    block, x, z = randomised(DynamicGate(8, 16)), torch.randn(2, 5, 5, 8), torch.randn(2, 16)
+    block, x, z = randomised(DynamicGate(8, 16, 2)), torch.randn(2, 5, 5, 8), torch.randn(2, 16)
     maps = block.depthwise(block.pointwise(block.modulation(x, z)).permute(0, 3, 1, 2))
     gate, value = maps.permute(0, 2, 3, 1).split(16, dim=-1)
     assert torch.allclose(block(x, z), x + block.project(F.gelu(gate) * value), atol=1e-6)

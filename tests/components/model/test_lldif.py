@@ -8,7 +8,6 @@ from components.learning.batches import Batch
 from components.learning.optim import OptimConfig, optimizers
 from components.model.baselines import Plain
 from components.model.diffusion import Denoiser
-from components.model.layers import Modulation
 from components.model.light import LightConfig, Seen
 from components.model.lldif import STORED_STARTS, FacesConfig, LLDif, StageOne
 from components.model.schedule import predicted_z0
@@ -32,14 +31,6 @@ def batch(count: int = 6) -> Batch:
     return Batch(images(count), images(count), labels, torch.eye(3)[labels], keys, images(count))
 
 
-def awake(network: torch.nn.Module) -> torch.nn.Module:
-    """With a recogniser that heeds the prior, as it does from its first step on."""
-    for module in network.modules():
-        if isinstance(module, Modulation):
-            torch.nn.init.normal_(module.weights.weight, std=0.1)
-    return network
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("label_input", [False, True])
 @pytest.mark.parametrize("parts", [{}, EVERY_PART])
@@ -54,7 +45,7 @@ def test_every_network_answers_for_grey_and_colour_faces(small_model, diffusion,
 
 
 @pytest.mark.parametrize("label_input", [False, True])
-def test_a_wrong_label_changes_predictions_in_the_papers_form_alone(small_model, label_input):
+def test_a_wrong_label_changes_predictions_in_the_papers_form_alone(small_model, label_input, awake):
     network, x = awake(StageOne(small_model(label_input), faces())).eval(), images(4)
     right, wrong = (network(x, torch.tensor(labels)) for labels in ([0, 1, 2, 0], [1, 2, 0, 1]))
     assert torch.equal(right, wrong) != label_input
@@ -93,7 +84,7 @@ def test_a_faces_answer_does_not_depend_on_its_batch(small_model, diffusion, sam
     assert torch.allclose(network(x.flip(0)), together.flip(0), atol=1e-5)
 
 
-def test_samples_average_their_probabilities(small_model, diffusion):
+def test_samples_average_their_probabilities(small_model, diffusion, awake):
     network, x = awake(LLDif(small_model(), diffusion(samples=4), faces())).eval(), images(5)
     seen = network.see(x)
     starts = network.starts[:4]
@@ -198,7 +189,7 @@ def test_what_the_denoiser_predicts_is_taken_for_the_prior_or_for_the_noise(diff
 
 
 @pytest.mark.parametrize("network", ["plain", "stage_one", "lldif"])
-def test_the_exposure_joins_the_prior_where_it_is_asked_for(small_model, diffusion, network):
+def test_the_exposure_joins_the_prior_where_it_is_asked_for(small_model, diffusion, network, awake):
     model = small_model(exposure_condition=True)
     built = {
         "plain": lambda: Plain(model, faces()),
@@ -213,7 +204,7 @@ def test_the_exposure_joins_the_prior_where_it_is_asked_for(small_model, diffusi
     assert not torch.allclose(built.recognise(seen, z), built.recognise(darker, z))
 
 
-def test_the_plain_recogniser_has_one_learned_constant_in_place_of_the_prior(small_model):
+def test_the_plain_recogniser_has_one_learned_constant_in_place_of_the_prior(small_model, awake):
     network, x = awake(Plain(small_model(), faces())), images(3)
     assert torch.allclose(network.eval()(x), network.recognise(network.see(x), network.z.expand(3, -1)))
     network(x).sum().backward()
