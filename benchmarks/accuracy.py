@@ -68,7 +68,7 @@ def compare(given: argparse.Namespace) -> int:
     wanted = methods.chosen(given.methods)
     workers = given.workers or (1 if device().type == "cuda" else os.cpu_count() or 1)
     arena = opened(given, {})
-    plan = Plan(given.epochs, given.seeds, train_faces(arena))
+    plan = Plan(given.epochs, given.seeds, train_faces(arena), given.sweep_trials * given.sweep_epochs)
     if given.budget:
         plan, arena = affordable_comparison(given, arena, plan, wanted, workers)
     settled: dict[str, tuning.Settings] = {}
@@ -108,9 +108,8 @@ def affordable_comparison(
     speeds = budget.measured(arena, wanted_methods)
     plan = budget.affordable(budget.plans(wanted, place is not None), speeds, workers, given.budget)
     minutes = plan.seconds(speeds, workers) / 60
-    say(
-        f"{given.budget:g} minutes: {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds: {minutes:.1f} min"
-    )
+    fits = f"{given.budget:g} minutes pay for" if minutes <= given.budget else "no plan fits, so the least:"
+    say(f"{fits} {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds; about {minutes:.1f} minutes")
     fewer = {place: plan.faces} if place is not None and plan.faces < wanted.faces else {}
     return plan, opened(given, fewer) if fewer else arena
 

@@ -29,22 +29,24 @@ class Plan:
     epochs: int
     seeds: int
     faces: int
+    tuning_epochs: int  # of each method's trials together
 
     def seconds(self, speeds: Mapping[str, float], workers: int) -> float:
         """Of all runs, from faces/s of each method, `workers` of them side by side."""
-        one_seed = sum(self.epochs * self.faces / speed + OVERHEAD_SECONDS for speed in speeds.values())
-        return one_seed * self.seeds / min(workers, self.seeds * len(speeds))
+        epochs = self.seeds * self.epochs + self.tuning_epochs
+        every_run = sum(epochs * self.faces / speed + self.seeds * OVERHEAD_SECONDS for speed in speeds.values())
+        return every_run / min(workers, self.seeds * len(speeds))
 
 
 def plans(wanted: Plan, fewer_faces: bool) -> list[Plan]:
     """From what was asked for to the least that tells anything: epochs go first, then seeds, then faces if they may."""
     epochs = range(wanted.epochs, min(LEAST_EPOCHS, wanted.epochs) - 1, -1)
     seeds = range(wanted.seeds, 0, -1)
-    whole = [Plan(e, s, wanted.faces) for s, e in itertools.product(seeds, epochs)]
+    whole = [replace(wanted, epochs=e, seeds=s) for s, e in itertools.product(seeds, epochs)]
     if not fewer_faces:
         return whole
     halvings = itertools.takewhile(lambda faces: faces >= TRIED_FACES, (wanted.faces >> n for n in range(1, 32)))
-    return [*whole, *(Plan(epochs[-1], 1, faces) for faces in halvings)]
+    return [*whole, *(replace(whole[-1], faces=faces) for faces in halvings)]
 
 
 def affordable(choices: Sequence[Plan], speeds: Mapping[str, float], workers: int, minutes: float) -> Plan:

@@ -39,7 +39,7 @@ class Arena:
     ) -> "Job":
         """Raises ConfigError where the method changes what the experiment does not have."""
         changes = {**method.overrides, **(tuned or {})}
-        content = overridden(self.content, {**changes, **method.epochs(epochs), "compute.seed": seed})
+        content = method.applied(overridden(self.content, {**(tuned or {}), "compute.seed": seed}), epochs)
         parse(experiment.Experiment, content, Path(f"{self.experiment} as {method.name}"))
         return Job(self, method, content, changes, seed, epochs, trial, trials)
 

@@ -30,11 +30,24 @@ class Method:
         return ("train_baseline",) if self.trains == "baseline" else ("train_prior", "train_diffusion")
 
     def epochs(self, total: int) -> dict[str, int]:
-        """How many of `total` epochs each stage gets, by the dotted place of its number."""
+        """How many of `total` epochs each of the stages gets."""
         if self.trains == "baseline":
-            return {"train_baseline.epochs": total}
+            return {"train_baseline": total}
         prior = max(1, round(self.prior_share * total))
-        return {"train_prior.epochs": prior, "train_diffusion.epochs": total - prior}
+        return {"train_prior": prior, "train_diffusion": total - prior}
+
+    def applied(self, content: Mapping[str, Any], total: int) -> dict[str, Any]:
+        """A params file's content as this method would have it, for `total` epochs.
+
+        Where the file has one schedule of the learning rate span both stages of LLDif, it spans these.
+        """
+        result, shares = overridden(content, self.overrides), self.epochs(total)
+        for stage, epochs in shares.items():
+            result[stage]["epochs"] = epochs
+        if self.trains == "lldif" and result["train_prior"]["epochs_after"]:
+            result["train_prior"]["epochs_after"] = shares["train_diffusion"]
+            result["train_diffusion"]["epochs_before"] = shares["train_prior"]
+        return result
 
 
 def peer(name: str, says: str) -> Method:
@@ -66,6 +79,7 @@ ABLATIONS = (
     ablation("dark_prior", "Z of the dark image", {"model.prior.sees": "dark"}),
     ablation("free_prior", "Z of any scale", {"model.prior.normalised": False}),
     ablation("cold_start", "the recogniser does not begin with stage 1's", {"train_diffusion.warm_start": False}),
+    ablation("one_schedule", "the learning rate falls once, over both stages", {"train_prior.epochs_after": 1}),
     ablation("noised_start", "chains start from noised Z", {"train_diffusion.loss.pure_noise_share": 0.0}),
     ablation(
         "no_prior_loss",

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparison import differences
 from benchmarks.comparison.methods import CEILING, PLAIN
-from benchmarks.comparison.runs import Line
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
+from components.data.table import read_known
+from components.learning import evaluation
 from components.learning.bootstrap import Estimate
-from components.learning.evaluation import DARK_RUNGS, exposure_name
+from components.learning.evaluation import Resampling, exposure_name
 from flows.charts import WIDTH, Axis, Point, Series, lines
 
-DARK = tuple(exposure_name(rung) for rung in DARK_RUNGS)
-SHOWN = ("clean", *DARK, "0.005")
+DARK = tuple(exposure_name(rung) for rung in evaluation.DARK_RUNGS)
+LADDER = ("clean", *DARK, "0.005")
+COLUMNS = (*LADDER, "mean dark", evaluation.GAMMA)
+RESAMPLES, CONFIDENCE = 1000, 0.95
 ROOM_FOR_NAMES = 40
 
 
@@ -68,12 +71,12 @@ def markdown(found: Sequence[Line], root: Path) -> str:
     for metric in METRICS:
         means = {name: mean_score(runs, metric.name) for name, runs in methods.items()}
         if any(means.values()):
-            exposures = [name for name in (*SHOWN, "mean dark") if any(name in values for values in means.values())]
+            exposures = [name for name in COLUMNS if any(name in values for values in means.values())]
             rows = []
             for name in methods:
                 cells = [_cell(means[name].get(exposure), metric, name, exposure) for exposure in exposures]
                 rows.append([name, *cells, _interval(against_plain[name].get(metric.name), metric, name)])
-            head = ["method", *exposures, f"mean dark less {PLAIN}'s, {differences.CONFIDENCE:.0%} interval"]
+            head = ["method", *exposures, f"mean dark less {PLAIN}'s, {CONFIDENCE:.0%} interval"]
             parts.append(f"**{metric.title}**\n\n{table(head, rows)}")
     parts.append(f"**What each run took**\n\n{costs(methods)}")
     return "\n\n".join(parts) + "\n"
@@ -118,12 +121,16 @@ def _interval(one: Estimate | None, metric: Metric, method: str) -> str:
 
 def difference(runs: Sequence[Line], plain: Sequence[Line], root: Path) -> dict[str, Estimate]:
     """Over the dark exposures and the seeds that both have; empty where predictions are not at hand."""
-    theirs = {line["seed"]: root / "runs" / line["digest"] / "predictions.parquet" for line in plain}
-    ours = {line["seed"]: root / "runs" / line["digest"] / "predictions.parquet" for line in runs}
-    seeds = [seed for seed, path in ours.items() if path.exists() and seed in theirs and theirs[seed].exists()]
-    tables = [(differences.read(ours[seed]), differences.read(theirs[seed])) for seed in seeds]
-    pairs = [(one[rung], other[rung]) for one, other in tables for rung in DARK if rung in one]
-    return differences.paired([one for one, _ in pairs], [other for _, other in pairs]) if pairs else {}
+    ours, theirs = ({line["seed"]: root / "runs" / line["digest"] for line in side} for side in (runs, plain))
+    seeds = [s for s in ours if s in theirs and all((side[s] / PREDICTIONS).exists() for side in (ours, theirs))]
+    if not seeds:
+        return {}
+    one, other = ([evaluation.read(side[seed] / PREDICTIONS, ANSWERS) for seed in seeds] for side in (ours, theirs))
+    exposures = [rung for rung in evaluation.DARK_RUNGS if rung in one[0].exposures]
+    faces = one[0].at(exposures[0]).ids
+    subjects, _ = read_known(ours[seeds[0]] / "faces.parquet", runs[0]["split"])
+    how = Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1)
+    return evaluation.compare(one, other, exposures, how)
 
 
 def figure(found: Sequence[Line]) -> str:
@@ -131,14 +138,14 @@ def figure(found: Sequence[Line]) -> str:
     series = []
     for name, runs in by_method(found).items():
         means = mean_score(runs, "accuracy")
-        rungs = [rung for rung in SHOWN if rung in means and (name != CEILING or rung == "clean")]
+        rungs = [rung for rung in LADDER if rung in means and (name != CEILING or rung == "clean")]
         series.append(
             Series(name.replace("_", " "), [Point(math.log10(_light(rung)), means[rung]) for rung in reversed(rungs)])
         )
     heights = [point.y for one in series for point in one.points]
     low, high = math.floor(min(heights) * 20) / 20, math.ceil(max(heights) * 20) / 20
     present = {score["exposure"] for line in found for score in line["scores"]}
-    ticks = [(math.log10(_light(rung)), rung.removeprefix("0")) for rung in SHOWN if rung in present]
+    ticks = [(math.log10(_light(rung)), rung.removeprefix("0")) for rung in LADDER if rung in present]
     x = Axis("exposure (share of the light)", min(at for at, _ in ticks), 0, ticks)
     y = Axis("accuracy", low, high, [(k / 20, f"{k / 20:.2f}") for k in range(round(low * 20), round(high * 20) + 1)])
     return standing_alone(str(lines(series, x, y, "Accuracy by exposure")), len(series))

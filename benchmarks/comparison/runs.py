@@ -16,22 +16,22 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from benchmarks.comparison.jobs import Job, say
 from components import atomic, experiment
 from components.config import ConfigError, parse
-from components.data.table import class_counts, read_dark, read_known, read_split
+from components.data.table import class_counts, read_dark
 from components.learning import evaluation, inference
 from components.learning.compute import device
+from components.learning.evaluation import Predictions
+from components.learning.inference import Model
 from components.learning.training import DivergedError
 from components.model.presets import cost
 from components.records import DataError
 
 Line = dict[str, Any]
+PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a run, and its one model's name in it
 EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; anything else is a bug
 
 
@@ -58,9 +58,10 @@ def execute(job: Job) -> None:
 def lay_out(data: Path, folder: Path) -> None:
     """What the trainings read, in a folder of their own."""
     folder.mkdir(parents=True, exist_ok=True)
-    for table in ("faces.parquet", "dark_valid.parquet", "dark_test.parquet"):
-        if not (folder / table).is_symlink():
-            (folder / table).symlink_to(os.path.relpath(data / table, folder))
+    for table in ("faces", "dark_valid", "dark_test", "gamma_valid"):
+        name = f"{table}.parquet"
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(os.path.relpath(data / name, folder))
     atomic.write_text(folder / "best.json", '{"parameters": {}}\n')  # what a sweep without trials leaves
 
 
@@ -83,10 +84,12 @@ def judged(job: Job) -> Line:
     height, width, channels = model.faces.shape
     network = model.network.requires_grad_(False)
     parameters, flops = cost(network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
-    dark = read_dark(job.folder / f"dark_{job.arena.split}.parquet")
     network.to(device())
-    predictions = evaluation.of(dark, inference.predict(model, dark.images))
-    write_predictions(job, predictions)
+    ladder = answers(model, job.folder / f"dark_{job.arena.split}.parquet")
+    evaluation.write(job.folder / PREDICTIONS, {ANSWERS: ladder})
+    scores = evaluation.scores(ladder)
+    if job.arena.split == "valid":  # test has no other darkness
+        scores.append(evaluation.score_of(evaluation.GAMMA, answers(model, job.folder / "gamma_valid.parquet")))
     return {
         "experiment": job.arena.experiment,
         "split": job.arena.split,
@@ -100,7 +103,7 @@ def judged(job: Job) -> Line:
         "seconds": round(json.loads((job.folder / "seconds.json").read_text()), 1),
         "parameters": parameters,
         "flops": flops,
-        "scores": [_rounded(asdict(score)) for score in evaluation.scores(predictions)],
+        "scores": [_rounded(asdict(score)) for score in scores],
         "temperature": model.temperature,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
@@ -110,26 +113,13 @@ def judged(job: Job) -> Line:
     }
 
 
+def answers(model: Model, path: Path) -> Predictions:
+    faces = read_dark(path)
+    return evaluation.of(faces, inference.predict(model, faces.images))
+
+
 def _rounded(score: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 5) if isinstance(value, float) else value for name, value in score.items()}
-
-
-def write_predictions(job: Job, predictions: evaluation.Predictions) -> None:
-    """One row per face and exposure, with what the paired bootstrap needs: who the face is of, and its votes."""
-    faces = read_split(job.folder / "faces.parquet", job.arena.split)
-    subjects, _ = read_known(job.folder / "faces.parquet", job.arena.split)
-    row_of = {identity: row for row, identity in enumerate(faces.ids)}
-    rows = [row_of[identity] for identity in predictions.ids]
-    columns = {
-        "id": pa.array(predictions.ids),
-        "subject": pa.array([subjects[row] or predictions.ids[number] for number, row in enumerate(rows)]),
-        "exposure": pa.array([evaluation.exposure_name(rung) for rung in predictions.exposures]),
-        "label": pa.array(predictions.labels.astype(np.int8)),
-        "votes": pa.array(list(faces.votes[rows]), pa.list_(pa.float32())),
-        "probabilities": pa.array(list(predictions.probabilities), pa.list_(pa.float32())),
-    }
-    with atomic.replacing(job.folder / "predictions.parquet") as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
 def machine() -> str:

@@ -1,6 +1,7 @@
 """The comparison end to end on a few faces: equal budgets, nothing done twice, a kill forgotten, the same bytes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from components.config import ConfigError
 from components.records import Report, file_sha256
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RUNGS = {"clean", "0.2", "0.05"}
+DARK = {"0.2", "0.05"}
+RUNGS = {"clean", *DARK}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_each_run_leaves_a_line_with_the_same_budget_and_no_path_of_this_machine
     assert [line["method"] for line in lines] == ["plain", "lldif"]
     assert {line["faces_seen"] for line in lines} == {3 * 84}
     for line in lines:
-        assert {score["exposure"] for score in line["scores"]} == RUNGS
+        assert {score["exposure"] for score in line["scores"]} == {*RUNGS, "gamma"}
         assert {score["faces"] for score in line["scores"]} == {21}
         assert line["parameters"] > 10_000
         assert line["flops"] > 100_000
@@ -147,17 +149,16 @@ def test_tuning_gives_every_method_the_same_trials_and_the_best_is_used(params, 
     for line in (line for line in lines if line["trial"] is None):
         assert line["trials"] == 2
         rivals = [other for other in lines if other["method"] == line["method"] and other["trial"] is not None]
-        means = [sum(s["accuracy"] for s in rival["scores"] if s["exposure"] != "clean") for rival in rivals]
+        means = [sum(s["accuracy"] for s in rival["scores"] if s["exposure"] in DARK) for rival in rivals]
         assert line["changes"] == rivals[means.index(max(means))]["changes"]
 
 
 def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_path, capsys):
-    """Trains each method for some epochs of 84 faces: some seconds."""
-    assert compare(params, tmp_path, "--budget", "0.001") == 0
+    """Trains a method for some epochs of 84 faces: some seconds."""
+    assert compare(params, tmp_path, "--budget", "0.001", "--methods", "plain") == 0
     said = capsys.readouterr().err
-    assert "plain: " in said
-    assert "lldif: " in said
-    assert "no plan fits; the least: 3 epochs of 84 faces, 1 seeds" in said
+    assert re.search(r"^plain: \d+ faces/s$", said, re.MULTILINE)
+    assert "no plan fits, so the least: 3 epochs of 84 faces, 1 seeds; about " in said
 
 
 def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):

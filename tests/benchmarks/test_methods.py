@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from benchmarks.comparison.jobs import Arena
-from benchmarks.comparison.methods import GROUPS
+from benchmarks.comparison.methods import GROUPS, chosen
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
 
@@ -26,7 +26,15 @@ def test_the_stages_of_every_method_share_its_epochs(total):
         shares = method.epochs(total)
         assert sum(shares.values()) == total
         assert min(shares.values()) >= 1
-        assert {place.partition(".")[0] for place in shares} == set(method.stages)
+        assert set(shares) == set(method.stages)
+
+
+def test_one_schedule_spans_the_epochs_that_the_stages_get():
+    content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
+    (spanning,) = chosen("lldif_one_schedule")
+    changed = spanning.applied(content, 20)
+    assert (changed["train_prior"]["epochs"], changed["train_prior"]["epochs_after"]) == (3, 17)
+    assert (changed["train_diffusion"]["epochs"], changed["train_diffusion"]["epochs_before"]) == (17, 3)
 
 
 def test_no_two_methods_have_one_name():
