@@ -59,6 +59,7 @@ METHODS = (
     Method("plain_raw", "baseline", "plain, seeing sRGB as it is", {"train_baseline.peer": PLAIN, **RAW}),
     Method("plain_auto_gain", "baseline", "plain, seeing mean 0, deviation 1", {"train_baseline.peer": PLAIN, **GAIN}),
     peer("resnet18", "a ResNet-18 for small faces, of as many parameters"),
+    peer("poster", "POSTER++ without pretraining, of as many parameters"),
     peer("denoise_then_classify", "a denoiser that learns from clean images, a classifier on what it makes"),
     peer("enhance_and_classify", "the same two trained jointly, as in LL-FER"),
     peer("distilled", "plain, taught by a plain teacher of clean faces that took a third of the epochs"),

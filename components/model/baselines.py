@@ -5,6 +5,7 @@ All see what LLDif sees, and have about as many parameters as its recogniser.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -12,14 +13,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.model import light
+from components.model.dlnet import DLNet
+from components.model.layers import TransformerBlock
 from components.model.light import Seen
 from components.model.lldif import FacesConfig, GuidedRecogniser, ModelConfig
+from components.model.presets import PRESETS, Three
 
 Peer = Literal[
-    "plain", "resnet18", "denoise_then_classify", "enhance_and_classify", "distilled", "ensemble", "clean_ceiling"
+    "plain",
+    "resnet18",
+    "poster",
+    "denoise_then_classify",
+    "enhance_and_classify",
+    "distilled",
+    "ensemble",
+    "clean_ceiling",
 ]
 
-RESNET18_PARAMETERS, RESNET18_WIDTH = 11.17e6, 64  # He et al. 2016, without its head
+LARGEST = 40  # times the smallest width of a peer: sizes beyond the plain recogniser's largest preset
 RESTORER_SHARE = 0.1  # of the classifier's parameters that the network before it has
 RESTORER_BLOCKS = 2
 MEMBERS = 3
@@ -75,6 +86,42 @@ class BasicBlock(nn.Module):
 
 def convolution(before: int, after: int, stride: int, side: int = 3) -> list[nn.Module]:
     return [nn.Conv2d(before, after, side, stride, side // 2, bias=False), nn.BatchNorm2d(after)]
+
+
+class Poster(nn.Module):
+    """POSTER++ (Mao et al. 2023) without pretraining: landmarks ask the image at three scales, then a transformer.
+
+    The landmark branch is a second small encoder that nobody tells what a landmark is. `widths` are the channels of
+    the three scales of both branches.
+    """
+
+    def __init__(self, config: ModelConfig, faces: FacesConfig, widths: Three) -> None:
+        super().__init__()
+        self.light = config.light
+        sizes = PRESETS[config.llformer.preset]
+        places = 3 + sizes.fusion_depth
+        drops = [config.llformer.drop_path * place / (places - 1) for place in range(places)]
+        planes, token = light.planes_of(config.light, faces.shape[2]), sizes.token_channels
+        self.dlnet = DLNet(replace(sizes.dlnet, channels=widths), planes, "own", "own", drops[:3])
+        self.tokens = nn.ModuleList(nn.Linear(width, token) for width in widths)
+        self.scale_embedding = nn.Parameter(torch.zeros(3, 1, token))
+        self.fusion = nn.Sequential(
+            *(
+                TransformerBlock(token, sizes.fusion_heads, sizes.fusion_expansion, drops[place], place)
+                for place in range(3, places)
+            )
+        )
+        self.norm = nn.LayerNorm(token)
+        self.head = nn.Linear(token, len(faces.classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.dlnet(light.see(images, self.light).planes)
+        height, width = maps[-1].shape[2:]
+        tokens = [
+            linear(F.adaptive_avg_pool2d(x, (height, width)).flatten(2).mT) + embedding
+            for x, linear, embedding in zip(maps, self.tokens, self.scale_embedding, strict=True)
+        ]
+        return self.head(self.norm(self.fusion(torch.cat(tokens, dim=1))).mean(dim=1))  # (B, K)
 
 
 class Restorer(nn.Module):
@@ -144,26 +191,37 @@ def parameters_of(network: nn.Module) -> int:
     return sum(value.numel() for value in network.parameters())
 
 
-def resnet18_width(parameters: int) -> int:
-    """The even width at which a ResNet-18 has about so many."""
-    return max(4, 2 * round((parameters / RESNET18_PARAMETERS) ** 0.5 * RESNET18_WIDTH / 2))
-
-
 def restorer_width(classifier_parameters: int) -> int:
     """The multiple of 8 at which the blocks of a restorer have about RESTORER_SHARE of so many."""
     per_block = RESTORER_SHARE * classifier_parameters / RESTORER_BLOCKS
     return max(8, 8 * round((per_block / 9) ** 0.5 / 8))
 
 
-def _resnet18(config: ModelConfig, faces: FacesConfig) -> ResNet18:
+def as_large_as_plain(make: Callable[[int], nn.Module], config: ModelConfig, faces: FacesConfig) -> int:
+    """The number, of those up to LARGEST, with which `make` builds what has about the plain recogniser's parameters."""
     with torch.device("meta"):  # counted, not made
-        parameters = parameters_of(Plain(config, faces))
-    return ResNet18(config, faces, resnet18_width(parameters))
+        wanted = parameters_of(Plain(config, faces))
+        return min(range(1, LARGEST + 1), key=lambda number: abs(parameters_of(make(number)) - wanted))
+
+
+def _resnet18(config: ModelConfig, faces: FacesConfig) -> nn.Module:
+    def make(number: int) -> ResNet18:
+        return ResNet18(config, faces, 2 * number)
+
+    return make(as_large_as_plain(make, config, faces))
+
+
+def _poster(config: ModelConfig, faces: FacesConfig) -> nn.Module:
+    def make(number: int) -> Poster:
+        return Poster(config, faces, (8 * number, 16 * number, 24 * number))
+
+    return make(as_large_as_plain(make, config, faces))
 
 
 PEERS: dict[Peer, Callable[[ModelConfig, FacesConfig], nn.Module]] = {
     "plain": Plain,
     "resnet18": _resnet18,
+    "poster": _poster,
     "denoise_then_classify": lambda config, faces: RestoredFirst(config, faces, joint=False),
     "enhance_and_classify": lambda config, faces: RestoredFirst(config, faces, joint=True),
     "distilled": Plain,  # by a teacher that its file does not hold

@@ -32,6 +32,11 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.body(x))  # (B, C, H, W)
 
 
+def halving(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
+    """Half the side, then `blocks` residual blocks: (B, C_out, H/2, W/2)."""
+    return nn.Sequential(downsample(channels_in, channels_out), *(ResidualBlock(channels_out) for _ in range(blocks)))
+
+
 class Modulation(nn.Module):
     """F' = (W1 Z) * LN(F) + W2 Z (LRDif), broadcast over H x W; starts as the plain norm over channels."""
 
@@ -121,21 +126,21 @@ class DropPath(nn.Module):
 
 
 def drop_path(share: float, stream: int) -> nn.Module:
-    """Each place in a network has its own `stream`. Without a share there is nothing to keep with the weights."""
+    """Each branch of a network has its own `stream`. Without a share there is nothing to keep with the weights."""
     return DropPath(share, stream) if share else nn.Identity()
 
 
 class TransformerBlock(nn.Module):
     """Pre-norm self-attention and MLP (Vaswani et al. 2017; Xiong et al. 2020)."""
 
-    def __init__(self, channels: int, heads: int, expansion: int, drop: float, stream: int) -> None:
+    def __init__(self, channels: int, heads: int, expansion: int, drop: float, place: int) -> None:
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(channels)
         self.queries_keys_values = nn.Linear(channels, 3 * channels)
         self.project = nn.Linear(channels, channels)
         self.mlp = mlp(channels, expansion)
-        self.drop = drop_path(drop, stream)
+        self.drops = nn.ModuleList(drop_path(drop, 2 * place + branch) for branch in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, channels = x.shape
@@ -144,8 +149,8 @@ class TransformerBlock(nn.Module):
             .reshape(batch, tokens, 3, self.heads, channels // self.heads)
             .permute(2, 0, 3, 1, 4)
         )  # each (B, heads, N, D/heads)
-        x = x + self.drop(self.project(attend(q, k, v).transpose(1, 2).reshape(x.shape)))
-        return x + self.drop(self.mlp(x))  # (B, N, D)
+        x = x + self.drops[0](self.project(attend(q, k, v).transpose(1, 2).reshape(x.shape)))
+        return x + self.drops[1](self.mlp(x))  # (B, N, D)
 
 
 def mlp(channels: int, expansion: int) -> nn.Sequential:

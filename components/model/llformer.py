@@ -1,28 +1,35 @@
 """LLformer: recognises an expression in a dark face, with the help of the prior Z.
 
-The dynamic branch of LLDif [P, L], U-Net-like, its blocks modulated by Z at three scales, and a fusion transformer over
-the tokens of all scales [L, V].
+The dynamic branch of LLDif [P, L], U-Net-like, its blocks modulated by Z at three scales; DLNet beside it; and a fusion
+transformer over the tokens of all scales [L, V].
 """
 
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from components.config import Config
-from components.model.layers import DynamicAttention, DynamicGate, ResidualBlock, TransformerBlock, downsample
+from components.model.dlnet import DLNet
+from components.model.layers import DynamicAttention, DynamicGate, TransformerBlock, downsample, halving
 from components.model.presets import PRESETS, Sizes
 
 
 class LLformerConfig(Config):
-    """The recogniser: its sizes by name, and its branches."""
+    """The recogniser: its sizes by name, and what DLNet stands on (landmarks none: there is no DLNet)."""
 
-    preset: Literal["tiny"]
-    landmarks: Literal["none"]
-    images: Literal["own"]
-    drop_path: float = Field(ge=0, lt=1)  # in the last block; growing linearly from the first
+    preset: Literal["tiny", "base", "paper"]
+    landmarks: Literal["none", "own", "mobilefacenet"]
+    images: Literal["own", "ir50"]
+    drop_path: float = Field(ge=0, lt=1)  # in the last block; the share grows linearly from none in the first
+
+    @model_validator(mode="after")
+    def _a_pretrained_image_branch_has_somebody_to_answer(self) -> "LLformerConfig":
+        if self.images == "ir50" and self.landmarks == "none":
+            raise ValueError("images: ir50 is a branch of DLNet: allowed with landmarks own or mobilefacenet")
+        return self
 
 
 class LLformer(nn.Module):
@@ -32,14 +39,20 @@ class LLformer(nn.Module):
         super().__init__()
         sizes = PRESETS[config.preset]
         self.width = sizes.token_channels  # D
+        places = 3 + sizes.fusion_depth  # where paths may be dropped: the scales of DLNet, then fusion [V]
+        drops = [config.drop_path * place / (places - 1) for place in range(places)]
         self.dynamic = DynamicBranch(sizes, channels, prior_channels)
-        self.tokens = nn.ModuleList(nn.Linear(width, self.width) for width in sizes.channels)
+        into = list(sizes.channels)  # channels of x_i = concat(F_i, O_i)
+        self.dlnet: DLNet | None = None
+        if config.landmarks != "none":
+            self.dlnet = DLNet(sizes.dlnet, channels, config.landmarks, config.images, drops[:3])
+            into = [f + o for f, o in zip(into, sizes.dlnet.channels, strict=True)]
+        self.tokens = nn.ModuleList(nn.Linear(width, self.width) for width in into)
         self.scale_embedding = nn.Parameter(torch.zeros(3, 1, self.width))
-        shares = [config.drop_path * (block + 1) / sizes.fusion_depth for block in range(sizes.fusion_depth)]
         self.fusion = nn.Sequential(
             *(
-                TransformerBlock(self.width, sizes.fusion_heads, sizes.fusion_expansion, share, stream)
-                for stream, share in enumerate(shares)
+                TransformerBlock(self.width, sizes.fusion_heads, sizes.fusion_expansion, drops[place], place)
+                for place in range(3, places)
             )
         )
         self.norm = nn.LayerNorm(self.width)
@@ -49,55 +62,63 @@ class LLformer(nn.Module):
         return self.head(self.features(seen, z))  # (B, K)
 
     def features(self, seen: Tensor, z: Tensor) -> Tensor:
-        tokens = self.fusion(self.to_tokens(self.scale_features(seen, z)))  # (B, N, D)
+        branches = [self.scale_features(seen, z), *([self.dlnet(seen)] if self.dlnet else [])]
+        tokens = self.fusion(self.to_tokens(branches))  # (B, N, D)
         return self.norm(tokens).mean(dim=1)  # (B, D)
 
     def scale_features(self, seen: Tensor, z: Tensor) -> list[Tensor]:
         """F1 .. F3, each (B, C_i, H_i, W_i)."""
         return self.dynamic(seen, z)
 
-    def to_tokens(self, features: list[Tensor]) -> Tensor:
-        """All scales on the grid of the coarsest."""
-        height, width = features[-1].shape[-2:]
-        scales = [
-            linear(F.adaptive_avg_pool2d(x, (height, width)).flatten(2).mT) + embedding
-            for x, linear, embedding in zip(features, self.tokens, self.scale_embedding, strict=True)
-        ]
-        return torch.cat(scales, dim=1)  # (B, 3 * H_3 * W_3, D)
+    def to_tokens(self, branches: list[list[Tensor]]) -> Tensor:
+        """Three maps of each branch to tokens (B, 3 N, D): all scales on the grid of F3, whatever their own."""
+        height, width = branches[0][-1].shape[2:]
+        scales = []
+        for maps, linear, embedding in zip(zip(*branches, strict=True), self.tokens, self.scale_embedding, strict=True):
+            x = torch.cat([F.adaptive_avg_pool2d(x, (height, width)) for x in maps], dim=1)  # x_i
+            scales.append(linear(x.flatten(2).mT) + embedding)
+        return torch.cat(scales, dim=1)
 
 
 class DynamicBranch(nn.Module):
-    """(B, C, H, W) and Z (B, C_z) to F1 .. F3: down in convolutions and blocks that Z modulates."""
+    """(B, C, H, W) and Z (B, C_z) to F1 .. F3: down in convolutions and blocks that Z modulates, and up again.
+
+    F3 is the lowest map; F2 and F1 are those of the way up where a preset has one, else of the way down.
+    """
 
     def __init__(self, sizes: Sizes, channels: int, prior_channels: int) -> None:
         super().__init__()
-        before = [sizes.stem_channels, *sizes.channels]
-        self.stem = downsample(channels, sizes.stem_channels)
-        self.down = nn.ModuleList(
-            nn.Sequential(downsample(before[i], width), *(ResidualBlock(width) for _ in range(sizes.convolutions[i])))
-            for i, width in enumerate(sizes.channels)
+        before = [channels, *sizes.stem]
+        self.stem = nn.Sequential(*(downsample(a, b) for a, b in zip(before, sizes.stem, strict=False)))
+        self.scales = nn.ModuleList(
+            halving(a, b, blocks)
+            for a, b, blocks in zip([sizes.stem[-1], *sizes.channels], sizes.channels, sizes.convolutions, strict=False)
         )
-        self.blocks = nn.ModuleList(
-            DynamicBlocks(width, prior_channels, heads, sizes.gate_expansion, depth)
-            for width, heads, depth in zip(sizes.channels, sizes.heads, sizes.blocks, strict=True)
-        )
+        self.down = nn.ModuleList(DynamicBlocks(sizes, i, sizes.blocks[i], prior_channels) for i in range(3))
+        ways = [i for i in (1, 0) if sizes.up_blocks[i]]
+        self.reduce = nn.ModuleList(nn.Conv2d(sizes.channels[i + 1], sizes.channels[i], 1, bias=False) for i in ways)
+        self.up = nn.ModuleList(DynamicBlocks(sizes, i, sizes.up_blocks[i], prior_channels) for i in ways)
 
     def forward(self, seen: Tensor, z: Tensor) -> list[Tensor]:
         x = self.stem(seen.contiguous(memory_format=torch.channels_last))
         features = []
-        for down, blocks in zip(self.down, self.blocks, strict=True):
-            x = blocks(down(x), z)
+        for halve, blocks in zip(self.scales, self.down, strict=True):
+            x = blocks(halve(x), z)
             features.append(x)
+        for i, reduce, blocks in zip((1, 0), self.reduce, self.up, strict=False):
+            from_below = F.interpolate(reduce(x), size=features[i].shape[2:])
+            x = features[i] = blocks(features[i] + from_below, z)
         return features
 
 
 class DynamicBlocks(nn.Module):
-    """DMNet and DGNet in turn, at one scale."""
+    """DMNet and DGNet in turn, at scale number `scale`."""
 
-    def __init__(self, channels: int, prior_channels: int, heads: int, expansion: int, depth: int) -> None:
+    def __init__(self, sizes: Sizes, scale: int, depth: int, prior_channels: int) -> None:
         super().__init__()
+        channels, heads = sizes.channels[scale], sizes.heads[scale]
         self.attentions = nn.ModuleList(DynamicAttention(channels, prior_channels, heads) for _ in range(depth))
-        self.gates = nn.ModuleList(DynamicGate(channels, prior_channels, expansion) for _ in range(depth))
+        self.gates = nn.ModuleList(DynamicGate(channels, prior_channels, sizes.gate_expansion) for _ in range(depth))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)  # what mixes channels wants them last, as they are in memory

@@ -2,25 +2,35 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
+from torch import Tensor, nn, no_grad
 from torch.utils.flop_counter import FlopCounterMode
 
 Three = tuple[int, int, int]  # one number per scale, from the finest to the coarsest
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What a preset fixes. Maps of the three scales have 1/4, 1/8 and 1/16 of the image's side, times 4 / `stride`."""
+class DLNetSizes:
+    """The second branch. Own encoders have a stem and three scales as the first branch has them."""
 
-    stride: int  # from the image to the finest scale: 4 or 8
-    stem_channels: int
+    stem: tuple[int, ...]
+    channels: Three  # of O1 .. O3
+    convolutions: Three
+    heads: Three  # of the cross-attention
+    windows: Three  # their sides
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a preset fixes. The stem and each scale halve the side of what they are given, the stem once a channel."""
+
+    stem: tuple[int, ...]  # channels after each convolution
     channels: Three  # of F1 .. F3
     convolutions: Three  # residual blocks of two convolutions at each scale
     blocks: Three  # pairs of DMNet and DGNet at each scale, on the way down
-    up_blocks: tuple[int, int]  # the same on the way up, to scale 2 and to scale 1; none: there is no way up
+    up_blocks: tuple[int, int]  # the same on the way up, at scales 1 and 2; none: there is no way up
     heads: Three  # of DMNet
     gate_expansion: int  # of DGNet
+    dlnet: DLNetSizes
     token_channels: int
     fusion_heads: int
     fusion_depth: int
@@ -29,18 +39,62 @@ class Sizes:
 
 PRESETS = {
     # 48 or 64 px on a CPU: few kernels, and little at the finest scale, where they take most of the time
-    "tiny": Sizes(4, 16, (32, 64, 80), (1, 0, 0), (1, 1, 1), (0, 0), (1, 2, 2), 1, 80, 2, 1, 2),
+    "tiny": Sizes(
+        stem=(16,),
+        channels=(32, 64, 80),
+        convolutions=(1, 0, 0),
+        blocks=(1, 1, 1),
+        up_blocks=(0, 0),
+        heads=(1, 2, 2),
+        gate_expansion=1,
+        dlnet=DLNetSizes(stem=(8,), channels=(16, 32, 48), convolutions=(0, 1, 0), heads=(1, 1, 1), windows=(4, 4, 4)),
+        token_channels=80,
+        fusion_heads=2,
+        fusion_depth=1,
+        fusion_expansion=2,
+    ),
+    # 48 or 64 px on a GPU
+    "base": Sizes(
+        stem=(32,),
+        channels=(64, 128, 256),
+        convolutions=(2, 2, 1),
+        blocks=(2, 2, 2),
+        up_blocks=(1, 1),
+        heads=(2, 4, 8),
+        gate_expansion=2,
+        dlnet=DLNetSizes(
+            stem=(32,), channels=(32, 64, 128), convolutions=(1, 1, 1), heads=(1, 2, 4), windows=(4, 4, 4)
+        ),
+        token_channels=256,
+        fusion_heads=8,
+        fusion_depth=2,
+        fusion_expansion=4,
+    ),
+    # the layout of [V]: 224 px, maps of 28, 14 and 7, each one window; tokens of 768 channels. 112 px work as well
+    "paper": Sizes(
+        stem=(32, 48),
+        channels=(64, 128, 256),
+        convolutions=(1, 1, 1),
+        blocks=(2, 2, 2),
+        up_blocks=(1, 1),
+        heads=(2, 4, 8),
+        gate_expansion=2,
+        dlnet=DLNetSizes(
+            stem=(32, 48), channels=(64, 128, 256), convolutions=(1, 1, 1), heads=(2, 4, 8), windows=(28, 14, 7)
+        ),
+        token_channels=768,
+        fusion_heads=8,
+        fusion_depth=2,
+        fusion_expansion=4,
+    ),
 }
 
 
-def cost(network: nn.Module, *inputs: torch.Tensor) -> tuple[int, int]:
+def cost(network: nn.Module, *inputs: Tensor) -> tuple[int, int]:
     """Parameters, frozen ones too, and floating-point operations (two a multiply-add) of one forward pass of `inputs`.
 
-    Counted are convolutions and products of matrices.
+    Counted are convolutions and products of matrices. The network comes back in evaluation mode.
     """
-    parameters = sum(value.numel() for value in network.parameters())
-    was_training = network.training
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, no_grad():
         network.eval()(*inputs)
-    network.train(was_training)
-    return parameters, counter.get_total_flops()
+    return sum(value.numel() for value in network.parameters()), counter.get_total_flops()

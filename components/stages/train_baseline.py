@@ -13,6 +13,7 @@ from components.learning.objective import Objective
 from components.learning.peers import Phase, phases
 from components.learning.training import epoch_history, epochs_done
 from components.model.baselines import MEMBERS, Peer
+from components.model.weights import fill
 from components.records import Report
 from components.stages.training import WATCHED, Inference, TrainingParams, Workplace
 
@@ -59,6 +60,7 @@ def _train(params: Params, place: Workplace, phase: Phase) -> Iterator[Report]:
     """The reports of one phase: of the epochs that its checkpoint holds, then of those that are left."""
     for epoch, metrics in enumerate(epoch_history(place.checkpoint), start=1):
         yield Report("train_baseline", epoch, phase.epochs, metrics)
+    fill(phase.network, params.model.weights)
     yield from place.fit(
         phase.network,
         loss=phase.loss,

@@ -24,7 +24,7 @@ def step(network: StageOne, optimisers) -> None:
     for optimiser in optimisers:
         optimiser.zero_grad()
     guided, withheld = network.recognise(seen, z), network.recognise(seen, network.unknown.expand(4, -1))
-    features = network.prior.image_encoder(seen.planes)
+    features = network.prior.image_encoder(seen)
     alike = network.prior.similarity(z).square().sum() + network.prior.likeness(features, features.flip(0)).sum()
     (guided.square().sum() + withheld.square().sum() + alike).backward()
     for optimiser in optimisers:
@@ -99,7 +99,7 @@ def test_network_and_optimisers_go_on_from_a_checkpoint_as_if_never_stopped(tmp_
 def test_a_checkpoint_holds_weights_statistics_momentum_and_both_moments(trained):
     names = set(checkpoint.capture(*trained))
     assert "network.llformer.head.weight" in names
-    assert "network.llformer.dynamic.stem.1.running_mean" in names
+    assert "network.llformer.dynamic.stem.0.1.running_mean" in names
     quantities = {name.rsplit(".", 1)[1] for name in names if name.startswith("optimizer.")}
     assert quantities == {"exp_avg", "exp_avg_sq", "step", "momentum"}
     count = sum(1 for _ in trained[0].parameters())

@@ -8,13 +8,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from components.learning.optim import Muon, OptimConfig, is_matrix, optimizers, orthogonalise, rate
+from components.learning import optim
+from components.learning.optim import Muon, OptimConfig, is_matrix, optimizers, rate
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 
 
 def config(kind: str = "muon", decay: float = 0.1, warmup: float = 0.1) -> OptimConfig:
     return OptimConfig(kind=kind, adamw_rate=0.002, muon_rate=0.02, weight_decay=decay, warmup_share=warmup)
+
+
+def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
+    """One matrix, of either form."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    [x] = optim.orthogonalise((matrix.mT if tall else matrix)[None])
+    return x.mT if tall else x
+
+
+def one_by_one(matrix: torch.Tensor) -> torch.Tensor:
+    """Newton-Schulz as Jordan writes it."""
+    x = matrix / (matrix.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x
 
 
 @pytest.fixture
@@ -47,6 +64,42 @@ def test_matrices_of_the_models_shapes_come_out_orthogonal(shape, seed):
     assert torch.linalg.matrix_norm(orthogonalise(matrix) - left @ right, ord=2) < 0.4
 
 
+def test_matrices_of_one_shape_are_orthogonalised_together_as_they_are_alone():
+    matrices = torch.randn(4, 8, 20) * torch.tensor([1e-3, 1.0, 10.0, 1e3])[:, None, None]
+    together = optim.orthogonalise(matrices)
+    assert torch.allclose(together, torch.stack([one_by_one(matrix) for matrix in matrices]), atol=1e-4)
+
+
+def test_a_step_of_many_matrices_is_a_step_of_each_alone():
+    """Of several shapes, wide and tall, which share products; over steps, so that momentum counts."""
+    shapes = [(6, 4), (4, 6), (4, 6), (6, 4), (4, 2, 3, 1), (8, 3, 3, 3), (5, 5)]
+    many = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [nn.Parameter(value.detach().clone()) for value in many]
+    together = Muon(many, lr=0.1, weight_decay=0.2)
+    single = [Muon([value], lr=0.1, weight_decay=0.2) for value in alone]
+    for _ in range(3):
+        for value, other in zip(many, alone, strict=True):
+            value.grad = torch.randn(value.shape)
+            other.grad = value.grad.clone()
+        for optimiser in (together, *single):
+            optimiser.step()
+    assert [len(group) for group in optim.alike(many)] == [5, 1, 1]
+    for value, other in zip(many, alone, strict=True):
+        assert torch.allclose(value, other, atol=1e-5)
+
+
+def test_a_step_of_muon_is_momentum_ahead_then_orthogonal_then_scaled():
+    value = nn.Parameter(torch.randn(4, 6))
+    expected, momentum = value.detach().clone(), torch.zeros(4, 6)
+    optimiser = Muon([value], lr=0.1, weight_decay=0.2)
+    for _ in range(3):
+        value.grad = torch.randn(4, 6)
+        momentum = 0.95 * momentum + 0.05 * value.grad
+        expected = expected * (1 - 0.1 * 0.2) - 0.1 * one_by_one(0.05 * value.grad + 0.95 * momentum)
+        optimiser.step()
+    assert torch.allclose(value, expected, atol=1e-4)
+
+
 def test_no_gradient_moves_nothing_and_gives_no_nan():
     assert not orthogonalise(torch.zeros(4, 6)).any()
 
@@ -74,9 +127,9 @@ def test_between_its_ends_the_rate_is_a_line_and_a_cosine():
 def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
     chosen = {name for name, value in network.named_parameters() if is_matrix(name, value)}
     for name in (
-        "llformer.dynamic.blocks.0.attentions.0.modulation.weights.weight",
-        "llformer.dynamic.blocks.2.attentions.0.pointwise.weight",
-        "llformer.dynamic.down.1.0.0.weight",
+        "llformer.dynamic.down.0.attentions.0.modulation.weights.weight",
+        "llformer.dynamic.down.2.attentions.0.pointwise.weight",
+        "llformer.dynamic.scales.1.0.0.weight",
         "llformer.fusion.0.queries_keys_values.weight",
         "prior.network.body.0.weight",
         "prior.text_to_shared.weight",
@@ -85,8 +138,8 @@ def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
     for name in (
         "llformer.head.weight",
         "llformer.scale_embedding",
-        "llformer.dynamic.blocks.0.attentions.0.alpha",
-        "llformer.dynamic.blocks.0.attentions.0.depthwise.weight",
+        "llformer.dynamic.down.0.attentions.0.alpha",
+        "llformer.dynamic.down.0.attentions.0.depthwise.weight",
         "prior.text_encoder.embedding.weight",
         "prior.text_encoder.position",
         "llformer.norm.weight",

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from components.learning.optim import OptimConfig, optimizers
 from components.model.llformer import LLformer, LLformerConfig
@@ -32,8 +33,27 @@ def step(network: LLformer, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     return loss.detach()
 
 
-def test_what_a_preset_costs_is_known():
-    assert cost(recogniser(), seen(1), torch.zeros(1, PRIOR)) == (327_005, 21_312_672)
+@pytest.mark.parametrize(
+    ("preset", "landmarks", "images", "channels", "size", "expected"),
+    [
+        ("tiny", "none", "own", 1, 48, (289_277, 18_922_848)),
+        ("tiny", "own", "own", 1, 48, (418_400, 26_300_768)),
+        ("base", "none", "own", 3, 64, (6_319_882, 569_446_400)),
+        ("base", "own", "own", 3, 64, (7_620_417, 670_109_696)),
+        ("paper", "mobilefacenet", "ir50", 3, 112, (39_629_816, 13_677_050_624)),
+        ("paper", "mobilefacenet", "ir50", 3, 224, (39_629_816, 17_477_522_432)),
+    ],
+)
+def test_what_a_preset_costs_is_known(preset, landmarks, images, channels, size, expected):
+    """Parameters, and operations for one face: what benchmarks/presets.py prints (8 classes, Z of 64)."""
+    network = recogniser(channels, preset=preset, landmarks=landmarks, images=images)
+    assert cost(network, seen(1, channels, size), torch.zeros(1, PRIOR)) == expected
+
+
+def test_a_known_layer_costs_what_a_hand_counts():
+    """Two a multiply-add: 9 * 2 * 3 for each of 25 places, then 75 * 4; parameters 9 * 2 * 3 + 75 * 4 + 4."""
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(75, 4))
+    assert cost(network, torch.zeros(1, 2, 5, 5)) == (54 + 304, 2 * (54 * 25 + 300))
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 48), (3, 64), (9, 50), (1, 33)])
@@ -66,12 +86,36 @@ def test_a_gradient_reaches_every_parameter_and_the_prior():
     assert z.grad.abs().max() > 0
 
 
+def test_the_larger_presets_and_dlnet_are_reached_by_the_gradient_too():
+    """But for half of the keys' bias in cross-attention, which moves all likenesses alike."""
+    network, x = recogniser(preset="base", landmarks="own"), seen(4)
+    z = torch.randn(4, PRIOR)
+    step(network, x, z)
+    network(x, z).square().sum().backward()
+    assert all(value.grad.abs().max() > 0 for value in network.parameters())
+
+
+def test_the_way_up_brings_what_lies_below():
+    """F1 of a preset with a way up depends on F3's blocks; where there is none it does not."""
+    for preset, reached in (("tiny", False), ("base", True)):
+        network, x = recogniser(preset=preset).eval(), seen(2)
+        z = torch.zeros(2, PRIOR)
+        before = network.scale_features(x, z)[0]
+        nn.init.normal_(network.dynamic.down[2].gates[0].project.weight)
+        assert torch.equal(network.scale_features(x, z)[0], before) != reached
+
+
+def test_a_pretrained_image_branch_without_landmarks_is_refused():
+    with pytest.raises(ValueError, match="allowed with landmarks own or mobilefacenet"):
+        LLformerConfig(preset="tiny", landmarks="none", images="ir50", drop_path=0.0)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_training_gives_the_same_numbers_every_time(share):
     x, z = seen(8), torch.randn(8, PRIOR)
     runs = []
     for _ in range(2):
-        network = recogniser(drop_path=share)
+        network = recogniser(drop_path=share, landmarks="own")
         losses = [step(network, x, z) for _ in range(3)]
         runs.append([*losses, *network.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
