@@ -23,7 +23,7 @@ PROBES = {
     "zero": "Z-hat = 0",
     "mean": "Z-hat = its mean over faces",
     "shuffled": "Z-hat of another face",
-    "oracle": "Z of stage 1, which sees what no camera does",
+    "oracle": "Z of stage 1 (oracle)",
     "image_shuffled": "its own Z-hat, the image of another face",
 }
 TOLD = {
@@ -42,9 +42,9 @@ def risk_coverage(tables: dict[str, Predictions]) -> str:
         series.append(Series(name, [Point(*pair) for pair in zip(COVERAGES.tolist(), risks.tolist(), strict=True)]))
     highest = max(point.y for one in series for point in one.points)
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if highest <= 5 * step or step == 0.2)
-    ticks = [number * step for number in range(int(np.ceil(highest / step - 1e-9)) + 1)]
-    x = Axis("coverage: share of faces answered, the surest", 0, 1, [(n / 5, f"{n / 5:.1f}") for n in range(6)])
-    y = Axis("risk: share of them answered wrongly", 0, max(ticks[-1], step), [(at, f"{at:.2f}") for at in ticks])
+    ticks = [number * step for number in range(max(1, int(np.ceil(highest / step - 1e-9))) + 1)]
+    x = Axis("coverage: share of faces answered, the surest", 0, 1, [(n / 5, f"{n / 5:.0%}") for n in range(6)])
+    y = Axis("risk: share answered wrongly", 0, ticks[-1], [(at, f"{at:.0%}") for at in ticks])
     return charts.lines(series, x, y, "Risk by coverage")
 
 
