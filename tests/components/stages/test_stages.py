@@ -73,6 +73,14 @@ def test_every_stage_leaves_its_outputs_and_nothing_else(done):
     assert done[2] == OUTPUTS
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_knows_every_output(repository, stage):
+    spec = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["do"]
+    kept = [entry for kind in ("outs", "metrics", "plots") for entry in spec.get(kind, [])]
+    names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in kept]
+    assert {Path(name).name for name in names} == OUTPUTS[stage]
+
+
 def test_every_stage_reports_each_step_up_to_the_last(done):
     totals = {"darken": 7, "train_prior": 2, "train_diffusion": 2, "train_baseline": 2, "evaluate": 4}
     for stage, total in totals.items():
