@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from flows.project import ROOT, SETTINGS, Failed
+from flows.sweep_command import sweep
 
 EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
 
@@ -296,6 +297,9 @@ def doctor(as_json: bool) -> int:
     else:
         click.echo(doctor.text(findings))
     return EXIT["done"] if all(finding.ok for finding in findings) else EXIT["failed"]
+
+
+cli.add_command(sweep)
 
 
 if __name__ == "__main__":

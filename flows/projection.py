@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from components.records import file_sha256
-from flows import project, staging, tracking
+from flows import project, staging, sweep_runs, tracking
 from flows.policy import Policy
 from flows.project import ROOT
 
@@ -15,7 +15,6 @@ TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline
 
 
 PROJECTED = (*TRAININGS, "validate", "sweep")
-ENDS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # of a trial, in MLflow's words
 
 
 def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]:
@@ -46,7 +45,7 @@ def _project_validation(client: Any, folder: str, spec: project.StageSpec) -> No
     if tracking.run_by(client, folder, findings_sha256=sha256):
         return
     found = json.loads(findings.read_text(encoding="utf-8"))
-    run = _create_run(client, folder, spec, sha256)
+    run = create_run(client, folder, spec, sha256)
     counts = {"rules": len(found["rules"]), "errors": len(found["errors"]), "warnings": len(found["warnings"])}
     tracking.log_reports(client, run, [{"step": 0, "metrics": counts}])
     client.log_artifact(run, str(findings))
@@ -65,38 +64,13 @@ def _project_sweep(client: Any, folder: str, spec: project.StageSpec) -> None:
     sha256 = file_sha256(trials)
     if not rows or tracking.run_by(client, folder, trials_sha256=sha256):
         return
-    sweep = tracking.run_by(client, folder, sweep_sha256=sha256) or _create_run(
+    sweep = tracking.run_by(client, folder, sweep_sha256=sha256) or create_run(
         client, folder, spec, sha256, sweep_sha256=sha256
     )
-    for row in rows:
-        _project_trial(client, folder, spec, sweep, row)
-    won = json.loads(best.read_text(encoding="utf-8"))
-    tracking.log_reports(client, sweep, [{"step": 0, "metrics": {"valid_accuracy": won["valid_accuracy"]}}])
-    client.log_artifact(sweep, str(trials))
-    client.log_artifact(sweep, str(best))
-    client.set_tag(sweep, "best_trial", str(won["trial"]))
+    sweep_runs.fill(client, folder, sweep, spec.experiment, rows, is_over=True)
+    sweep_runs.conclude(client, sweep, rows, json.loads(best.read_text(encoding="utf-8")))
     client.set_terminated(sweep, "FINISHED")
     client.set_tag(sweep, "trials_sha256", sha256)  # last: it says that nothing is missing
-
-
-def _project_trial(client: Any, folder: str, spec: project.StageSpec, sweep: str, row: dict[str, Any]) -> None:
-    number = str(row["trial"])
-    if tracking.run_by(client, folder, sweep_run=sweep, trial=number, complete="true"):
-        return
-    run = tracking.run_by(client, folder, sweep_run=sweep, trial=number)
-    if run is None:
-        tags = {"mlflow.parentRunId": sweep, "stage": "trial", "sweep_run": sweep, "trial": number}
-        made = client.create_run(folder, tags=tags | {"experiment": spec.experiment}, run_name=f"trial {number}")
-        run = str(made.info.run_id)
-    tracking.log_params(client, run, {name: str(value) for name, value in row["parameters"].items()})
-    reports = [{"step": epoch.pop("epoch"), "metrics": epoch} for epoch in row["history"]]
-    tracking.log_reports(client, run, reports)
-    if row["error"]:
-        client.set_tag(run, "error", row["error"])
-    if row["status"] == "stopped":
-        client.set_tag(run, "stopped_by", "asha")
-    client.set_terminated(run, ENDS[row["status"]])
-    client.set_tag(run, "complete", "true")
 
 
 def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str | None:
@@ -116,7 +90,7 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
         reports = [json.loads(line) for line in (state / "reports.jsonl").read_text().splitlines()]
     else:
         return None
-    run = found or _create_run(client, folder, spec, fingerprint)
+    run = found or create_run(client, folder, spec, fingerprint)
     _upload(client, run, reports)
     if sha256 and "weights_sha256" not in client.get_run(run).data.tags:
         client.log_artifact(run, str(history))
@@ -125,7 +99,8 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
     return run
 
 
-def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
+def create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
+    """A run of MLflow's for what a stage did, with the parameters it was given and where its code stood."""
     source = project.provenance()
     tags = {
         "stage": spec.name,
