@@ -1,7 +1,6 @@
 """`lldif sweep`: a search beside the pipeline. What it finds lies under state/; nothing of DVC's is touched."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -191,7 +190,14 @@ def adopt(path: Path, parameters: Mapping[str, Any]) -> None:
         node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
         for part in name.split("."):
             node = next(child for key, child in node.value if key.value == part)
-        spans.append((node.start_mark.index, node.end_mark.index, json.dumps(value)))
+        spans.append((node.start_mark.index, node.end_mark.index, _yaml(value)))
     for start, end, value in sorted(spans, reverse=True):
         text = text[:start] + value + text[end:]
     atomic.write_text(path, text)
+
+
+def _yaml(value: Any) -> str:
+    """One value as YAML would have it: 1e-07 needs a point there, and "no" its quotes."""
+    import yaml
+
+    return yaml.safe_dump(value).removesuffix("\n").removesuffix("\n...")

@@ -20,7 +20,7 @@ def draw(params: Params, number: int, trials: Sequence[Training]) -> dict[str, A
         return sweep.defaults(params)
     config = params.sweep
     if config.searcher == "tpe":
-        return _by_tpe(config.space, config.seed + number, trials)
+        return _by_tpe(config.space, (config.seed + number) % 2**32, trials)
     random = np.random.default_rng([config.seed, number])
     # by name: the order of the lines in a params file means nothing
     return {name: _by_chance(config.space[name], random) for name in sorted(config.space)}
