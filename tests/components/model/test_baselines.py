@@ -57,7 +57,7 @@ def test_every_peer_answers_for_grey_and_colour_faces_of_any_size(small_model, p
 @pytest.mark.parametrize("peer", [peer for peer in PEERS if peer != "ensemble"])
 def test_a_peer_is_of_the_size_of_the_plain_recogniser(small_model, peer):
     plain = parameters_of(Plain(small_model(), faces()))
-    assert 0.75 < parameters_of(PEERS[peer](small_model(), faces())) / plain < 1.3
+    assert 0.7 < parameters_of(PEERS[peer](small_model(), faces())) / plain < 1.3
 
 
 def test_resnet18_at_its_own_width_has_the_parameters_of_the_paper(small_model):
