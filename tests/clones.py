@@ -24,7 +24,7 @@ COMMANDS = Path(sys.executable).parent
 TINY = {
     "ingest": {"source": "embedded", "seed": 1, "train": 560, "valid": 140, "test": 350},
     "darken": {"exposures": [1.0, 0.2, 0.05]},
-    "train_baseline": {"epochs": 1},
+    "train_baseline": {"peer": "plain", "epochs": 1},
 }
 
 

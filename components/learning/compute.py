@@ -22,7 +22,6 @@ def prepare(compute: Compute) -> None:
     """Same machine type, same bytes on CPU: threads are a parameter, kernels deterministic, initial weights seeded."""
     torch.set_num_threads(compute.threads)
     torch.use_deterministic_algorithms(device().type == "cpu")
-    # deterministic mode fills whatever is allocated: a twentieth of a step, for memory that is written before it
-    # is read
+    # deterministic mode fills whatever is allocated: a twentieth of a step, for memory that is written first anyhow
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(compute.seed)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from components.learning import checkpoint
-from components.model.baselines import Plain
+from components.model.baselines import PEERS
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, ModelConfig, StageOne
 from components.records import DataError
@@ -52,8 +52,8 @@ def build(notes: dict[str, Any]) -> nn.Module:
     model = ModelConfig.model_validate(notes["model"])
     if notes["kind"] == "stage_one":
         return StageOne(model, faces)
-    if notes["kind"] == "plain":
-        return Plain(model, faces)
+    if notes["kind"] in PEERS:
+        return PEERS[notes["kind"]](model, faces)
     return LLDif(model, DiffusionConfig.model_validate(notes["diffusion"]), faces)
 
 

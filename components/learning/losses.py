@@ -57,11 +57,11 @@ def stage_one(network: StageOne, batch: Batch, config: StageOneLoss, objective: 
     if config.contrastive_weight:
         total = total + config.contrastive_weight * objective(network.prior.similarity(z), batch.targets)
     if config.alignment_weight or config.darker_weight:
-        views = [network.prior.image_encoder(seen.planes) for seen in (dark, clean)]
+        views = [network.prior.image_encoder(seen) for seen in (dark, clean)]
         total = total + config.alignment_weight * same_face(network.prior.likeness(*views))
         if config.darker_weight:
             assert batch.darker is not None
-            darker = network.prior.image_encoder(network.see(batch.darker).planes)
+            darker = network.prior.image_encoder(network.see(batch.darker))
             total = total + config.darker_weight * same_face(network.prior.likeness(views[0], darker))
     return total, logits
 

@@ -113,9 +113,14 @@ def train_epoch(
     return {"loss": mean_loss, "train_accuracy": mean_accuracy, "rate_share": share}
 
 
+def epoch_history(path: Path) -> list[dict[str, float]]:
+    """The figures of every epoch that the checkpoint at `path` holds; none where there is no checkpoint."""
+    history: list[dict[str, float]] = checkpoint.read(path)[1]["history"] if path.exists() else []
+    return history
+
+
 def epochs_done(path: Path) -> int:
-    """How many epochs the checkpoint at `path` holds; 0 where there is none."""
-    return len(checkpoint.read(path)[1]["history"]) if path.exists() else 0
+    return len(epoch_history(path))
 
 
 def watch_accuracy(network: nn.Module, answer: Answer, watch: DarkFaces) -> float:

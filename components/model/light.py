@@ -43,6 +43,11 @@ def see(images: Tensor, config: LightConfig) -> Seen:
     return Seen(torch.cat(planes, dim=1), measure(light, grain))
 
 
+def as_picture(seen: Seen, image_channels: int) -> Tensor:
+    """The photograph among the planes, (B, C, H, W) in [0, 1] with its gain: what networks trained elsewhere expect."""
+    return (seen.planes[:, :image_channels] / 4 + 0.5).clamp(0, 1)
+
+
 def standardise(images: Tensor) -> Tensor:
     """Images (B, C, H, W) of any gain to float32 with mean 0 and deviation 1 per image."""
     x = images.float()

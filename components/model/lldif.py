@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from components.config import Config
 from components.model import light
 from components.model.diffusion import Denoiser, DiffusionConfig
-from components.model.encoders import ImageEncoder
 from components.model.light import ExposureCondition, LightConfig, Seen, planes_of
 from components.model.llformer import LLformer, LLformerConfig
-from components.model.prior import Prior, PriorConfig, PriorNetwork
+from components.model.prior import FaceEncoder, Prior, PriorConfig, PriorNetwork
+from components.model.weights import WeightsConfig
 
 STORED_STARTS = 8  # of chains, in every model's file; `diffusion.samples` of them are used
 
@@ -28,6 +28,7 @@ class ModelConfig(Config):
     exposure_condition: bool  # the modulation also hears how dark the photograph is
     prior: PriorConfig
     llformer: LLformerConfig
+    weights: WeightsConfig  # of the branches that llformer takes from elsewhere
 
 
 class GuidedRecogniser(nn.Module):
@@ -36,8 +37,8 @@ class GuidedRecogniser(nn.Module):
     def __init__(self, config: ModelConfig, faces: FacesConfig) -> None:
         super().__init__()
         self.config = config
-        self.planes = planes_of(config.light, faces.shape[2])
-        self.llformer = LLformer(config.llformer, self.planes, config.prior.channels, len(faces.classes))
+        planes = planes_of(config.light, faces.shape[2])
+        self.llformer = LLformer(config.llformer, planes, config.prior.channels, len(faces.classes))
         self.exposure = ExposureCondition(config.prior.channels) if config.exposure_condition else None
 
     def see(self, images: Tensor) -> Seen:
@@ -59,14 +60,15 @@ class StageOne(GuidedRecogniser):
 
     def __init__(self, config: ModelConfig, faces: FacesConfig) -> None:
         super().__init__(config, faces)
-        self.prior = Prior(config.prior, self.planes, faces.classes)
+        self.prior = Prior(config.prior, config.light, faces.shape[2], faces.classes)
+        self.config = config.model_copy(update={"prior": self.prior.config})
         self.unknown = nn.Parameter(torch.zeros(1, config.prior.channels))  # stands for a Z that is withheld
 
     def true_prior(self, dark: Seen, clean: Seen, labels: Tensor, told: Tensor | None = None) -> Tensor:
         """Z (B, C_z) as the config would have it made; `told` (B,) bool: whose label PNET may see, by default all."""
         seen = clean if self.config.prior.sees == "clean" else dark
         everyone = torch.ones_like(labels, dtype=torch.bool)
-        return self.prior(self.prior.image_encoder(seen.planes), labels, everyone if told is None else told)
+        return self.prior(self.prior.image_encoder(seen), labels, everyone if told is None else told)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits (B, K) where Z is made of the same images."""
@@ -82,7 +84,7 @@ class LLDif(GuidedRecogniser):
     def __init__(self, config: ModelConfig, diffusion: DiffusionConfig, faces: FacesConfig) -> None:
         super().__init__(config, faces)
         channels = config.prior.channels
-        self.image_encoder = ImageEncoder(self.planes, config.prior.width)  # E_I of stage 1, frozen
+        self.image_encoder = FaceEncoder(config.prior, config.light, faces.shape[2])  # E_I of stage 1, frozen
         self.condition = PriorNetwork(self.image_encoder.features, channels, config.prior.normalised)  # PNET_2
         self.denoiser = Denoiser(channels, diffusion)
         # fixed starts, stored with the weights: a face's answer depends neither on its batch nor on a generator
@@ -107,7 +109,7 @@ class LLDif(GuidedRecogniser):
 
     def condition_of(self, seen: Seen) -> Tensor:
         """c (B, C_z): what the dark image says of the prior."""
-        return self.condition(self.image_encoder(seen.planes))
+        return self.condition(self.image_encoder(seen))
 
     def infer_prior(self, seen: Seen, start: Tensor) -> Tensor:
         """Z-hat (B, C_z) from the dark image alone, for chains that start at `start` (B, C_z)."""

@@ -12,14 +12,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.config import Config
+from components.model.clip import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from components.model.encoders import ImageEncoder, TextEncoder
+from components.model.light import LightConfig, Seen, as_picture, planes_of
 
 
 class PriorConfig(Config):
     """LA-CLIP's encoders and the prior they feed."""
 
     channels: int = Field(ge=8)  # C, the length of Z
-    width: int = Field(ge=8)  # of the image encoder's stem
+    clip: str | ClipConfig | None  # a pretrained CLIP, by folder or hub name; none: own small encoders
+    width: int = Field(ge=8)  # of the own image encoder's stem
     prompt: str = Field(pattern=r"^[^{}]*\{label\}[^{}]*$")
     sees: Literal["dark", "clean"]  # the photograph that the true Z is made of; clean ones exist in training alone
     label_input: bool  # the paper's form: PNET sees the label's embedding
@@ -38,15 +41,40 @@ class PriorNetwork(nn.Module):
         return self.body(features)  # (B, C_z)
 
 
+class FaceEncoder(nn.Module):
+    """E_I of what is seen of a face: our own, or CLIP's, which is shown the photograph with its gain."""
+
+    def __init__(self, config: PriorConfig, light: LightConfig, image_channels: int) -> None:
+        super().__init__()
+        self.image_channels = image_channels
+        self.network: ImageEncoder | ClipImageEncoder
+        if config.clip:
+            self.network = ClipImageEncoder(config.clip)
+        else:
+            self.network = ImageEncoder(planes_of(light, image_channels), config.width)
+        self.features = self.network.features
+
+    def forward(self, seen: Seen) -> Tensor:
+        shown = as_picture(seen, self.image_channels) if isinstance(self.network, ClipImageEncoder) else seen.planes
+        return self.network(shown)  # (B, D)
+
+
 class Prior(nn.Module):
     """Stage 1's view of a face: E_I, E_T and PNET_1."""
 
-    def __init__(self, config: PriorConfig, planes: int, classes: tuple[str, ...]) -> None:
+    def __init__(self, config: PriorConfig, light: LightConfig, image_channels: int, classes: tuple[str, ...]) -> None:
         super().__init__()
+        self.image_encoder = FaceEncoder(config, light, image_channels)
+        encoder, features = self.image_encoder.network, self.image_encoder.features
         self.config = config
-        self.image_encoder = ImageEncoder(planes, config.width)
-        features = self.image_encoder.features
-        self.text_encoder = TextEncoder([config.prompt.format(label=name) for name in classes], features)
+        prompts = [config.prompt.format(label=name) for name in classes]
+        self.text_encoder: TextEncoder | ClipTextEncoder
+        if config.clip:
+            assert isinstance(encoder, ClipImageEncoder)
+            self.text_encoder = ClipTextEncoder(config.clip, prompts)
+            self.config = config.model_copy(update={"clip": encoder.config})  # a file is read without the folder
+        else:
+            self.text_encoder = TextEncoder(prompts, features)
         self.network = PriorNetwork(features * (2 if config.label_input else 1), config.channels, config.normalised)
         self.text_to_shared = nn.Linear(features, config.channels, bias=False)
         self.face_to_shared = nn.Linear(features, config.channels, bias=False)

@@ -1,21 +1,33 @@
-"""train_baseline: the same recogniser without a prior, for as many epochs as both stages together."""
+"""train_baseline: a peer of LLDif, by default its recogniser without a prior, on as many faces as both its stages."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.config import Config
-from components.learning import losses
+from components.data.table import CLEAN
 from components.learning.compute import prepare
 from components.learning.objective import Objective
-from components.model.baselines import Plain
+from components.learning.peers import Phase, phases
+from components.learning.training import epoch_history, epochs_done
+from components.model.baselines import MEMBERS, Peer
+from components.model.weights import fill
 from components.records import Report
-from components.stages.training import Inference, TrainingParams, Workplace
+from components.stages.training import WATCHED, Inference, TrainingParams, Workplace
 
 
 class TrainBaseline(Config):
-    epochs: int = Field(ge=1)
+    peer: Peer
+    epochs: int = Field(ge=1)  # of all its phases together
+
+    @model_validator(mode="after")
+    def _every_phase_has_an_epoch(self) -> "TrainBaseline":
+        least = {"distilled": 2, "ensemble": MEMBERS}.get(self.peer, 1)
+        if self.epochs < least:
+            raise ValueError(f"epochs must be at least {least} for the peer {self.peer}")
+        return self
 
 
 class Params(TrainingParams):
@@ -27,14 +39,33 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     """faces.parquet, dark_valid.parquet -> baseline.safetensors, baseline_history.json."""
     place = Workplace.open(folder, state)
     prepare(params.compute)
-    network = Plain(params.model, place.faces)
-    objective = Objective.of(params.objective, place.train)
+    wants, objective = params.train_baseline, Objective.of(params.objective, place.train)
+    kept = epochs_done(place.checkpoint)  # whoever keeps reports has cut them to so many
+    network, plan = phases(wants.peer, params.model, place.faces, wants.epochs, objective)
+    places = [replace(place, checkpoint=state / f"checkpoint_{phase.name}.safetensors") for phase in plan[:-1]]
+    done = 0
+    for phase, own in zip(plan, [*places, place], strict=True):
+        for report in _train(params, own, phase):
+            step = done + report.step
+            if step > kept:
+                yield Report("train_baseline", step, wants.epochs, report.metrics)
+        phase.network.requires_grad_(False).eval()
+        done += phase.epochs
+    judged = replace(place, valid=place.rung(CLEAN)) if plan[-1].clean else place
+    notes = {"kind": wants.peer, "model": params.model.model_dump(), **judged.answering(network, params.inference)}
+    place.save("baseline", network, notes, [own.checkpoint for own in places])
+
+
+def _train(params: Params, place: Workplace, phase: Phase) -> Iterator[Report]:
+    """The reports of one phase: of the epochs that its checkpoint holds, then of those that are left."""
+    for epoch, metrics in enumerate(epoch_history(place.checkpoint), start=1):
+        yield Report("train_baseline", epoch, phase.epochs, metrics)
+    fill(phase.network, params.model.weights)
     yield from place.fit(
-        network,
-        loss=lambda batch, progress: losses.plain(network, batch, objective),
-        answer=lambda images, labels: network(images),
-        course=params.course("train_baseline", params.train_baseline.epochs),
+        phase.network,
+        loss=phase.loss,
+        answer=lambda images, labels: phase.network(images),
+        course=params.course("train_baseline", phase.epochs),
         objective=params.objective,
+        watched=CLEAN if phase.clean else WATCHED,
     )
-    notes = {"kind": "plain", "model": params.model.model_dump()}
-    place.save("baseline", network, notes | place.answering(network, params.inference))

@@ -13,6 +13,7 @@ from components.learning.compute import device, prepare
 from components.learning.objective import Objective
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import LLDif, StageOne
+from components.model.weights import fill
 from components.records import DataError, Report
 from components.stages.training import Inference, TrainingParams, Workplace
 
@@ -35,7 +36,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     params = override(params, best_parameters(folder / "best.json"))
     place = Workplace.open(folder, state)
     network = yield from train(params, place)
-    notes = {"kind": "lldif", "model": params.model.model_dump(), "diffusion": params.diffusion.model_dump()}
+    notes = {"kind": "lldif", "model": network.config.model_dump(), "diffusion": params.diffusion.model_dump()}
     place.save("lldif", network, notes | place.answering(network, params.inference))
 
 
@@ -53,9 +54,11 @@ def best_parameters(path: Path) -> dict[str, Any]:
 def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
     """Stage 2 from stage 1's weights; returns the network."""
     prepare(params.compute)
-    network = LLDif(params.model, params.diffusion, place.faces)
     stage_one = inference.load(place.folder / "prior.safetensors").network
     assert isinstance(stage_one, StageOne)
+    model = params.model.model_copy(update={"prior": stage_one.config.prior})  # as its file describes it
+    network = LLDif(model, params.diffusion, place.faces)
+    fill(network, params.model.weights)
     network.start_from(stage_one, params.train_diffusion.warm_start)
     teacher = stage_one.to(device()).requires_grad_(False).eval()
     objective, config = Objective.of(params.objective, place.train), params.train_diffusion.loss

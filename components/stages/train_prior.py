@@ -11,6 +11,7 @@ from components.learning import losses
 from components.learning.compute import prepare
 from components.learning.objective import Objective
 from components.model.lldif import StageOne
+from components.model.weights import fill
 from components.records import Report
 from components.stages.training import WATCHED, TrainingParams, Workplace
 
@@ -30,6 +31,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     place = Workplace.open(folder, state)
     prepare(params.compute)
     network = StageOne(params.model, place.faces)
+    fill(network, params.model.weights)
     objective = Objective.of(params.objective, place.train)
     config = params.train_prior.loss
     knows_clean = config.clean_share > 0 or params.model.prior.sees == "clean"
@@ -46,4 +48,4 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
         objective=params.objective,
         watched=CLEAN if knows_clean else WATCHED,
     )
-    place.save("prior", network, {"kind": "stage_one", "model": params.model.model_dump()})
+    place.save("prior", network, {"kind": "stage_one", "model": network.config.model_dump()})

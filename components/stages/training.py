@@ -1,7 +1,7 @@
 """What the three training stages share: their sections, what they read, what they leave."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from torch import nn
 from components import atomic
 from components.config import Config
 from components.data.table import DarkFaces, Faces, read_dark, read_split
-from components.learning import checkpoint, inference
+from components.learning import inference
 from components.learning.batches import Batches
 from components.learning.calibration import fit_temperature
 from components.learning.compute import Compute
 from components.learning.objective import ObjectiveConfig, targets_of
 from components.learning.optim import OptimConfig
-from components.learning.training import Answer, Course, Loss, fit
+from components.learning.training import Answer, Course, Loss, epoch_history, fit
 from components.lowlight.camera import Camera
 from components.model.lldif import FacesConfig, ModelConfig
 from components.records import Report
@@ -72,10 +72,13 @@ class Workplace:
         watched: float = WATCHED,
     ) -> Iterator[Report]:
         """Train; accuracy is followed on valid, at the rung nearest to the exposure `watched`."""
-        rungs = np.unique(self.valid.exposures)
-        watch = self.valid.at(rungs[np.argmin(abs(rungs - watched))])
-        targets = targets_of(self.train, objective)
+        targets, watch = targets_of(self.train, objective), self.rung(watched)
         return fit(network, loss, answer, self.train, targets, watch, course, self.checkpoint)
+
+    def rung(self, exposure: float) -> DarkFaces:
+        """Valid at the rung of the ladder nearest to `exposure`."""
+        rungs = np.unique(self.valid.exposures)
+        return self.valid.at(rungs[np.argmin(abs(rungs - exposure))])
 
     def answering(self, network: nn.Module, inference_config: Inference) -> dict[str, Any]:
         """What belongs to an answer beside the weights: the temperature is fitted on valid, over all exposures."""
@@ -83,9 +86,12 @@ class Workplace:
         logits = inference.logits(network.eval(), self.valid.images, flips)
         return {"temperature": fit_temperature(logits, self.valid.labels), "flip_average": flips}
 
-    def save(self, name: str, network: nn.Module, notes: dict[str, Any]) -> None:
-        """The weights, and the history of the training: figures only, no times."""
-        history = checkpoint.read(self.checkpoint)[1]["history"]
+    def save(self, name: str, network: nn.Module, notes: dict[str, Any], earlier: Sequence[Path] = ()) -> None:
+        """The weights, and the history of the training: figures only, no times.
+
+        `earlier` are the checkpoints of trainings that came before, whose epochs the history begins with.
+        """
+        history = [metrics for path in (*earlier, self.checkpoint) for metrics in epoch_history(path)]
         rows = [{"epoch": epoch, **metrics} for epoch, metrics in enumerate(history, start=1)]
         atomic.write_text(self.folder / f"{name}_history.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
         inference.save(self.folder / f"{name}.safetensors", network, notes | {"faces": self.faces.model_dump()})

@@ -28,6 +28,7 @@ from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, ModelConfig
 from components.model.llformer import LLformerConfig
 from components.model.prior import PriorConfig
+from components.model.weights import WeightsConfig
 from components.records import Face
 
 Tree = Mapping[str, list[tuple[str, tuple[int, ...]]]]
@@ -128,12 +129,19 @@ def small_model() -> Callable[..., ModelConfig]:
 
     def make(label_input: bool = False, **changes: Any) -> ModelConfig:
         prior = PriorConfig(
-            channels=16, width=8, prompt="a {label} face", sees="dark", label_input=label_input, normalised=True
+            channels=16,
+            clip=None,
+            width=8,
+            prompt="a {label} face",
+            sees="dark",
+            label_input=label_input,
+            normalised=True,
         )
         parts = {
             "light": LightConfig(form="auto_gain", blurs=False),
             "exposure_condition": False,
             "prior": prior,
+            "weights": WeightsConfig(ir50=None, mobilefacenet=None),
             "llformer": LLformerConfig(preset="tiny", landmarks="none", images="own", drop_path=0.0),
         }
         return ModelConfig(**(parts | changes))

@@ -24,7 +24,7 @@ def step(network: StageOne, optimisers) -> None:
     for optimiser in optimisers:
         optimiser.zero_grad()
     guided, withheld = network.recognise(seen, z), network.recognise(seen, network.unknown.expand(4, -1))
-    features = network.prior.image_encoder(seen.planes)
+    features = network.prior.image_encoder(seen)
     alike = network.prior.similarity(z).square().sum() + network.prior.likeness(features, features.flip(0)).sum()
     (guided.square().sum() + withheld.square().sum() + alike).backward()
     for optimiser in optimisers:

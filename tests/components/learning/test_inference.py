@@ -9,7 +9,7 @@ import torch
 from components.learning import checkpoint, inference
 from components.learning.compute import Compute, prepare
 from components.learning.inference import Model
-from components.model.baselines import Plain
+from components.model.baselines import PEERS, Plain
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.records import DataError
@@ -18,13 +18,13 @@ FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 1))
 DIFFUSION = DiffusionConfig(form="chain", steps=3, predicts="noise", blocks=2, samples=2)
 
 
-@pytest.fixture(params=["plain", "stage_one", "lldif"])
+@pytest.fixture(params=["stage_one", "lldif", *PEERS])
 def made(request, small_model):
     """A network and the notes of its file."""
     model = small_model()
     notes = {"kind": request.param, "model": model.model_dump(), "faces": FACES.model_dump()}
-    if request.param == "plain":
-        return Plain(model, FACES), notes
+    if request.param in PEERS:
+        return PEERS[request.param](model, FACES), notes
     if request.param == "stage_one":
         return StageOne(model, FACES), notes
     return LLDif(model, DIFFUSION, FACES), notes | {"diffusion": DIFFUSION.model_dump()}

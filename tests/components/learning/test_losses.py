@@ -84,7 +84,7 @@ def test_stage_one_draws_the_views_of_a_face_together(small_model, stage_one_los
     network, sample = StageOne(small_model(), FACES).eval(), batch()
     without, _ = losses.stage_one(network, sample, stage_one_loss(), objective())
     total, _ = losses.stage_one(network, sample, stage_one_loss(**{weight: 2.0}), objective())
-    views = [network.prior.image_encoder(network.see(x).planes) for x in (sample.images, getattr(sample, other))]
+    views = [network.prior.image_encoder(network.see(x)) for x in (sample.images, getattr(sample, other))]
     expected = 2 * losses.same_face(network.prior.likeness(*views))
     assert (total - without).item() == pytest.approx(expected.item(), rel=1e-4)
 

@@ -31,10 +31,10 @@ def stages(small_model, embedded_faces):
         torch.manual_seed(1)
         model = small_model(label_input)
         stage_one, network = StageOne(model, embedded_faces).eval(), LLDif(model, DIFFUSION, embedded_faces).eval()
-        network.start_from(stage_one, warm=True)
-        for name, weights in network.llformer.named_parameters():
-            if "modulation" in name:  # which starts at zero in some builds: here Z must be able to say something
+        for name, weights in stage_one.llformer.named_parameters():
+            if "modulation" in name:  # which starts at zero: here Z must be able to say something
                 torch.nn.init.normal_(weights, std=0.5)
+        network.start_from(stage_one, warm=True)
         return network, stage_one
 
     return make

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from components.model.light import LightConfig, Seen
 from components.model.prior import Prior, PriorConfig, PriorNetwork
 
 CLASSES = ("calm", "very glad", "cross")
@@ -11,13 +12,19 @@ CLASSES = ("calm", "very glad", "cross")
 
 def prior(label_input: bool) -> Prior:
     config = PriorConfig(
-        channels=16, width=8, prompt="a face that is {label}", sees="dark", label_input=label_input, normalised=True
+        channels=16,
+        clip=None,
+        width=8,
+        prompt="a face that is {label}",
+        sees="dark",
+        label_input=label_input,
+        normalised=True,
     )
-    return Prior(config, 3, CLASSES).eval()
+    return Prior(config, LightConfig(form="auto_gain", blurs=False), 3, CLASSES).eval()
 
 
 def features(network: Prior, count: int = 4) -> torch.Tensor:
-    return network.image_encoder(torch.randn(count, 3, 32, 32))
+    return network.image_encoder(Seen(torch.randn(count, 3, 32, 32), torch.zeros(count, 3)))
 
 
 def told(*faces: bool) -> torch.Tensor:

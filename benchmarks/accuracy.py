@@ -1,0 +1,135 @@
+"""How well each method reads faces in the dark, on equal terms: the same faces, as many of them, the same seeds.
+
+    python -m benchmarks.accuracy ferplus-dev --raw PATH --methods lldif,plain --seeds 2 --epochs 24 \\
+        --workers 2 --threads 1 --out benchmarks/results/NAME.jsonl
+
+Each run adds a JSON line to --out; a run that has its line is not run again, and a killed one goes on from its
+checkpoint. Needs components alone (and the packages that they need), on a CPU or a GPU.
+"""
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparison import budget, methods, report, runs, tuning
+from benchmarks.comparison.budget import Plan
+from benchmarks.comparison.jobs import Arena, prepare, say
+from benchmarks.comparison.methods import overridden
+from components import atomic
+from components.config import ConfigError, read_yaml
+from components.data.table import class_counts
+from components.learning.compute import device
+from components.records import DataError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY / "state" / "accuracy"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = parser().parse_args(arguments)
+    try:
+        return compare(given)
+    except (ConfigError, DataError) as error:
+        say(str(error))
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    what = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what.add_argument("experiment", nargs="?", default="demo", help="a name in params/, or the path of a params file")
+    what.add_argument("--raw", type=Path, metavar="PATH", help="the raw data, unless it is drawn")
+    what.add_argument("--methods", default="peers", metavar="NAMES", help="names or groups of them; see --list")
+    what.add_argument("--seeds", type=int, default=2, metavar="N")
+    what.add_argument("--epochs", type=int, default=24, metavar="N", help="of every method, its stages together")
+    what.add_argument("--split", choices=("valid", "test"), default="valid", help="which faces are judged")
+    what.add_argument("--budget", type=float, metavar="MINUTES", help="take fewer epochs, seeds or faces, to fit")
+    what.add_argument("--sweep-trials", type=int, default=0, metavar="N", help="tune every method first, on valid")
+    what.add_argument("--sweep-epochs", type=int, default=6, metavar="N", help="of a trial, at most")
+    what.add_argument("--workers", type=int, metavar="N", help="runs at a time; else a core each, or one on a GPU")
+    what.add_argument("--threads", type=int, default=1, metavar="N", help="of each run")
+    what.add_argument("--out", type=Path, default=ROOT / "lines.jsonl", metavar="JSONL")
+    what.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="for data, checkpoints, predictions")
+    what.add_argument("--list", action="store_true", help="say what methods there are, and do nothing else")
+    what.add_argument("--report", action="store_true", help="only the table and the figure of the lines there are")
+    return what
+
+
+def compare(given: argparse.Namespace) -> int:
+    if given.list:
+        for method in methods.GROUPS["all"]:
+            print(f"{method.name:24}{method.says}")
+        return 0
+    if given.report:
+        return show(given.out, given.root)
+    wanted = methods.chosen(given.methods)
+    workers = given.workers or (1 if device().type == "cuda" else os.cpu_count() or 1)
+    arena = opened(given, {})
+    plan = Plan(given.epochs, given.seeds, train_faces(arena), given.sweep_trials * given.sweep_epochs)
+    if given.budget:
+        plan, arena = affordable_comparison(given, arena, plan, wanted, workers)
+    settled: dict[str, tuning.Settings] = {}
+    if given.sweep_trials:
+        tried = tuning.settings(given.sweep_trials)
+        jobs = tuning.trials(arena, wanted, tried, given.sweep_epochs)
+        complain(runs.run(jobs, given.out, min(workers, len(jobs))))
+        settled = tuning.best(tried, jobs, runs.lines(given.out))
+        if given.split == "valid":
+            say("tuned on valid and judged on it: the figures flatter; --split test does not")
+    jobs = []
+    for seed, method in itertools.product(range(1, plan.seeds + 1), wanted):
+        best = settled.get(method.name, tuning.AS_IT_IS)
+        jobs.append(arena.job(method, seed, best.epochs(plan.epochs), best.changes, trials=given.sweep_trials))
+    failed = complain(runs.run(jobs, given.out, min(workers, len(jobs))))
+    return show(given.out, given.root) or failed
+
+
+def opened(given: argparse.Namespace, changes: Mapping[str, Any]) -> Arena:
+    """The experiment's faces, ready."""
+    path = Path(given.experiment)
+    path = path if path.suffix == ".yaml" else REPOSITORY / "params" / f"{given.experiment}.yaml"
+    content = overridden(read_yaml(path), {"compute.threads": given.threads, **changes})
+    data = prepare(path.name, content, given.raw, given.root)
+    return Arena(path.stem, content, given.split, data, given.root)
+
+
+def train_faces(arena: Arena) -> int:
+    return sum(class_counts(arena.data / "faces.parquet")["train"].values())
+
+
+def affordable_comparison(
+    given: argparse.Namespace, arena: Arena, wanted: Plan, wanted_methods: list[methods.Method], workers: int
+) -> tuple[Plan, Arena]:
+    """What the minutes pay for, and the faces for it. Says what it chose."""
+    place = budget.faces_place(arena.content)
+    speeds = budget.measured(arena, wanted_methods)
+    plan = budget.affordable(budget.plans(wanted, place is not None), speeds, workers, given.budget)
+    minutes = plan.seconds(speeds, workers) / 60
+    fits = f"{given.budget:g} minutes pay for" if minutes <= given.budget else "no plan fits, so the least:"
+    say(f"{fits} {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds; about {minutes:.1f} minutes")
+    fewer = {place: plan.faces} if place is not None and plan.faces < wanted.faces else {}
+    return plan, opened(given, fewer) if fewer else arena
+
+
+def complain(failures: list[str]) -> int:
+    for failure in failures:
+        say(failure)
+    return 1 if failures else 0
+
+
+def show(out: Path, root: Path) -> int:
+    """The table on standard output, the figure beside the lines."""
+    found = runs.lines(out)
+    if not found:
+        say(f"{out}: holds no run yet")
+        return 1
+    print(report.markdown(found, root), end="")
+    atomic.write_text(out.with_suffix(".svg"), report.figure(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

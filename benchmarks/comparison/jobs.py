@@ -1,0 +1,105 @@
+"""Data made once, and what one run is: a method and a seed on it.
+
+Under the root folder, data/<digest>/ holds the tables of the faces and runs/<digest>/ whatever a run needs to go on
+after a kill. The digests know params, method and seed, but not the code: who changes it removes runs/.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparison.methods import Method, overridden
+from components import experiment
+from components.config import parse
+from components.records import file_sha256
+
+
+@dataclass(frozen=True)
+class Arena:
+    """What all runs of a comparison share."""
+
+    experiment: str
+    content: Mapping[str, Any]  # of the params file
+    split: str  # the one that is judged: valid or test
+    data: Path
+    root: Path
+
+    def job(
+        self,
+        method: Method,
+        seed: int,
+        epochs: int,
+        tuned: Mapping[str, Any] | None = None,
+        trial: int | None = None,
+        trials: int = 0,
+    ) -> "Job":
+        """Raises ConfigError where the method changes what the experiment does not have."""
+        changes = {**method.overrides, **(tuned or {})}
+        content = method.applied(overridden(self.content, {**(tuned or {}), "compute.seed": seed}), epochs)
+        parse(experiment.Experiment, content, Path(f"{self.experiment} as {method.name}"))
+        return Job(self, method, content, changes, seed, epochs, trial, trials)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: everything that a process needs to do it."""
+
+    arena: Arena
+    method: Method
+    content: dict[str, Any]  # of the params file, with every change made
+    changes: dict[str, Any]  # by the method and its tuning, by dotted place
+    seed: int
+    epochs: int  # over train, of all stages together
+    trial: int | None  # its number, where it is one of a tuning
+    trials: int  # how many chose its settings
+
+    @property
+    def digest(self) -> str:
+        sections = sorted({name for stage in self.method.stages for name in experiment.sections(stage)})
+        known = {name: self.content[name] for name in sections}
+        return digest([self.method.name, self.arena.split, self.arena.data.name, self.trial, known])
+
+    @property
+    def folder(self) -> Path:
+        return self.arena.root / "runs" / self.digest
+
+    @property
+    def title(self) -> str:
+        return f"{self.method.name} seed {self.seed}" + ("" if self.trial is None else f" trial {self.trial}")
+
+
+def digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def prepare(name: str, content: Mapping[str, Any], raw: Path | None, root: Path) -> Path:
+    """The folder with faces.parquet, dark_valid.parquet and dark_test.parquet, made where it is not there yet."""
+    sections = {key: content[key] for key in ("ingest", "camera", "darken")}
+    folder = root / "data" / digest([sections, _identity(raw)])
+    if not (folder / "done").exists():
+        params = parse(experiment.Experiment, content, Path(name))
+        folder.mkdir(parents=True, exist_ok=True)
+        for stage in ("ingest", "darken"):
+            say(f"{stage} ...")
+            for _ in experiment.STAGES[stage].run(experiment.given(params, stage), raw or Path(), folder, folder):
+                pass
+        (folder / "done").touch()
+    return folder
+
+
+def _identity(raw: Path | None) -> object:
+    """The bytes of an archive; of a folder, names and sizes; nothing where the faces are drawn."""
+    if raw is None:
+        return None
+    if raw.is_file():
+        return file_sha256(raw)
+    return [[str(path.relative_to(raw)), path.stat().st_size] for path in sorted(raw.rglob("*")) if path.is_file()]
+
+
+def say(line: str) -> None:
+    """Where the comparison stands; its results alone go to standard output."""
+    print(line, file=sys.stderr, flush=True)

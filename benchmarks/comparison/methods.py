@@ -1,0 +1,136 @@
+"""What is compared: each method is the stages it trains and what it changes in the experiment's params file."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from components.config import ConfigError
+
+PLAIN = "plain"  # what every other method is read against
+CEILING = "clean_ceiling"  # what the same recogniser does where there is light
+PRIOR_SHARE = 0.15  # of LLDif's epochs that stage 1 gets: each is one that the recogniser lacks
+
+RAW: Mapping[str, Any] = {"model.light.form": "srgb", "model.light.blurs": False}
+GAIN: Mapping[str, Any] = {"model.light.form": "auto_gain", "model.light.blurs": False}
+
+
+@dataclass(frozen=True)
+class Method:
+    """`overrides` are dotted places in the params file. Whatever its phases, a method sees `epochs` times train."""
+
+    name: str
+    trains: Literal["baseline", "lldif"]
+    says: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    prior_share: float = PRIOR_SHARE
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return ("train_baseline",) if self.trains == "baseline" else ("train_prior", "train_diffusion")
+
+    def epochs(self, total: int) -> dict[str, int]:
+        """How many of `total` epochs each of the stages gets."""
+        if self.trains == "baseline":
+            return {"train_baseline": total}
+        prior = max(1, round(self.prior_share * total))
+        return {"train_prior": prior, "train_diffusion": total - prior}
+
+    def applied(self, content: Mapping[str, Any], total: int) -> dict[str, Any]:
+        """A params file's content as this method would have it, for `total` epochs.
+
+        Where the file has one schedule of the learning rate span both stages of LLDif, it spans these.
+        """
+        result, shares = overridden(content, self.overrides), self.epochs(total)
+        for stage, epochs in shares.items():
+            result[stage]["epochs"] = epochs
+        if self.trains == "lldif" and result["train_prior"]["epochs_after"]:
+            result["train_prior"]["epochs_after"] = shares["train_diffusion"]
+            result["train_diffusion"]["epochs_before"] = shares["train_prior"]
+        return result
+
+
+def peer(name: str, says: str) -> Method:
+    return Method(name, "baseline", says, {"train_baseline.peer": name})
+
+
+METHODS = (
+    peer(PLAIN, "the same recogniser, one learned constant in place of the prior"),
+    Method("plain_raw", "baseline", "plain, seeing sRGB as it is", {"train_baseline.peer": PLAIN, **RAW}),
+    Method("plain_auto_gain", "baseline", "plain, seeing mean 0, deviation 1", {"train_baseline.peer": PLAIN, **GAIN}),
+    peer("resnet18", "a ResNet-18 for small faces, of as many parameters"),
+    peer("poster", "POSTER++ without pretraining, of as many parameters"),
+    peer("denoise_then_classify", "a denoiser that learns from clean images, a classifier on what it makes"),
+    peer("enhance_and_classify", "the same two trained jointly, as in LL-FER"),
+    peer("distilled", "plain, taught by a plain teacher of clean faces that took a third of the epochs"),
+    peer("ensemble", "three plain ones, each with a third of the epochs"),
+    peer(CEILING, "plain, trained on clean faces alone and read on them alone"),
+    Method("lldif", "lldif", "both stages, as the params file says"),
+)
+
+
+def ablation(name: str, says: str, overrides: Mapping[str, Any]) -> Method:
+    return Method(f"lldif_{name}", "lldif", says, overrides)
+
+
+ABLATIONS = (
+    ablation("label_in_prior", "the label among PNET's inputs, as in the paper", {"model.prior.label_input": True}),
+    ablation("no_contrast", "no loss ties Z to the label's prompt", {"train_prior.loss.contrastive_weight": 0.0}),
+    ablation("clean_prior", "Z of the clean image", {"model.prior.sees": "clean"}),
+    ablation("dark_prior", "Z of the dark image", {"model.prior.sees": "dark"}),
+    ablation("free_prior", "Z of any scale", {"model.prior.normalised": False}),
+    ablation("cold_start", "the recogniser does not begin with stage 1's", {"train_diffusion.warm_start": False}),
+    ablation("one_schedule", "the learning rate falls once, over both stages", {"train_prior.epochs_after": 1}),
+    ablation("noised_start", "chains start from noised Z", {"train_diffusion.loss.pure_noise_share": 0.0}),
+    ablation(
+        "no_prior_loss",
+        "nothing asks stage 2 for stage 1's Z",
+        {"train_diffusion.loss.kl_weight": 0.0, "train_diffusion.loss.l1_weight": 0.0},
+    ),
+    ablation(
+        "no_teacher",
+        "stage 1 teaches no answers and no features",
+        {"train_diffusion.loss.logit_weight": 0.0, "train_diffusion.loss.feature_weight": 0.0},
+    ),
+    ablation("mlp", "an MLP of the same layers in place of the chain", {"diffusion.form": "mlp"}),
+    ablation("one_step", "T = 1", {"diffusion.steps": 1}),
+    ablation("two_steps", "T = 2", {"diffusion.steps": 2}),
+    ablation("eight_steps", "T = 8", {"diffusion.steps": 8}),
+    ablation("one_chain", "K = 1", {"diffusion.samples": 1}),
+    ablation("eight_chains", "K = 8", {"diffusion.samples": 8}),
+    ablation("raw", "sees sRGB as it is", RAW),
+    ablation("auto_gain", "sees mean 0, deviation 1", GAIN),
+    ablation("anscombe", "sees photons, stabilised", {"model.light.form": "anscombe", "model.light.blurs": False}),
+    ablation("exposure", "the modulation hears the exposure", {"model.exposure_condition": True}),
+    ablation("labels", "aims at labels", {"objective.targets": "label"}),
+    ablation("votes", "aims at votes", {"objective.targets": "votes"}),
+    ablation("balanced", "logit adjustment", {"objective.balance": "logit_adjustment", "objective.strength": 0.5}),
+    ablation("flips", "answers for the mirror image too", {"inference.flip_average": True}),
+)
+
+GROUPS = {"peers": METHODS, "ablations": ABLATIONS, "all": METHODS + ABLATIONS}
+
+
+def chosen(names: str) -> list[Method]:
+    """The methods of a list like "lldif,plain" or "peers". Raises ConfigError, naming what there is."""
+    known = {method.name: method for method in GROUPS["all"]}
+    found: list[Method] = []
+    for name in names.split(","):
+        if name not in known and name not in GROUPS:
+            raise ConfigError(f"--methods {name}: allowed are {', '.join([*GROUPS, *known])}")
+        found += GROUPS.get(name, (known[name],) if name in known else ())
+    return list({method.name: method for method in found}.values())
+
+
+def overridden(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A params file's content with some values replaced. Raises ConfigError where the file has no such place."""
+    result: dict[str, Any] = deepcopy(dict(content))
+    for place, value in changes.items():
+        section: Any = result
+        *parents, last = place.split(".")
+        for part in parents:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or last not in section:
+            raise ConfigError(f"{place}: not in the params file: a method replaces only what stands there")
+        section[last] = value
+    return result

@@ -1,0 +1,170 @@
+"""The lines of a comparison as a table in Markdown and a figure of accuracy by exposure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.comparison.methods import CEILING, PLAIN
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
+from components.data.table import read_known
+from components.learning import evaluation
+from components.learning.bootstrap import Estimate
+from components.learning.evaluation import Resampling, exposure_name
+from flows.charts import WIDTH, Axis, Point, Series, lines
+
+DARK = tuple(exposure_name(rung) for rung in evaluation.DARK_RUNGS)
+LADDER = ("clean", *DARK, "0.005")
+COLUMNS = (*LADDER, "mean dark", evaluation.GAMMA)
+RESAMPLES, CONFIDENCE = 1000, 0.95
+ROOM_FOR_NAMES = 40
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One table: a figure of the scores, and how it is written."""
+
+    name: str
+    title: str
+    scale: float
+    digits: int
+
+
+METRICS = (
+    Metric("accuracy", "Accuracy, %", 100, 1),
+    Metric("mean_class_accuracy", "Mean-class accuracy, %", 100, 1),
+    Metric("nll", "Negative log-likelihood against the votes, nats", 1, 3),
+)
+# one for each method, told apart in light and in dark (Okabe and Ito 2008, without black and yellow)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#777777", "#8c6bb1", "#a6611a", "#4d9221")
+
+
+def by_method(found: Sequence[Line]) -> dict[str, list[Line]]:
+    """Runs of each method in the order met, plain first; trials of a tuning left out."""
+    grouped: dict[str, list[Line]] = {}
+    for line in found:
+        if line["trial"] is None:
+            grouped.setdefault(line["method"], []).append(line)
+    return dict(sorted(grouped.items(), key=lambda item: item[0] != PLAIN))
+
+
+def mean_score(runs: Sequence[Line], metric: str) -> dict[str, float]:
+    """The seeds' mean by exposure, and their mean over the dark ones as "mean dark"; empty where no score has it."""
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        for score in run["scores"]:
+            if metric in score:
+                values.setdefault(score["exposure"], []).append(score[metric])
+    means = {exposure: float(np.mean(over_seeds)) for exposure, over_seeds in values.items()}
+    dark = [means[exposure] for exposure in DARK if exposure in means]
+    return means | ({"mean dark": float(np.mean(dark))} if dark else {})
+
+
+def markdown(found: Sequence[Line], root: Path) -> str:
+    """A table per metric. Differences to plain need the predictions of both, which are under `root` where they ran."""
+    found = [line for line in found if line["trial"] is None]
+    methods = by_method(found)
+    against_plain = {name: difference(runs, methods.get(PLAIN, []), root) for name, runs in methods.items()}
+    parts = [provenance(found)]
+    for metric in METRICS:
+        means = {name: mean_score(runs, metric.name) for name, runs in methods.items()}
+        if any(means.values()):
+            exposures = [name for name in COLUMNS if any(name in values for values in means.values())]
+            rows = []
+            for name in methods:
+                cells = [_cell(means[name].get(exposure), metric, name, exposure) for exposure in exposures]
+                rows.append([name, *cells, _interval(against_plain[name].get(metric.name), metric, name)])
+            head = ["method", *exposures, f"mean dark less {PLAIN}'s, {CONFIDENCE:.0%} interval"]
+            parts.append(f"**{metric.title}**\n\n{table(head, rows)}")
+    parts.append(f"**What each run took**\n\n{costs(methods)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def provenance(found: Sequence[Line]) -> str:
+    def all_of(key: str) -> str:
+        return ", ".join(str(value) for value in dict.fromkeys(line[key] for line in found))
+
+    faces = ", ".join(f"{n:,}" for n in dict.fromkeys(score["faces"] for line in found for score in line["scores"]))
+    what = f"{all_of('experiment')}, {faces} faces of {all_of('split')}, seeds {all_of('seed')}"
+    return f"{what}; {all_of('date')}, {all_of('machine')}, commit {all_of('commit')}."
+
+
+def costs(methods: Mapping[str, Sequence[Line]]) -> str:
+    rows = []
+    for name, runs in methods.items():
+        one, seconds = runs[0], float(np.mean([run["seconds"] for run in runs]))
+        changes = ", ".join(f"{place}={value}" for place, value in one["changes"].items())
+        figures = [f"{one['epochs']}", f"{one['faces_seen']:,}", f"{one['parameters']:,}", f"{one['flops'] / 1e6:.1f}"]
+        rows.append([name, str(len(runs)), *figures, f"{seconds:.0f}", changes])
+    return table(["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP a face", "seconds", "changes"], rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    ruler = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *rows))
+
+
+def _cell(value: float | None, metric: Metric, method: str, exposure: str) -> str:
+    """The ceiling is what clean faces allow: it was never meant to see in the dark."""
+    known = value is not None and not (method == CEILING and exposure != "clean")
+    return f"{value * metric.scale:.{metric.digits}f}" if known and value is not None else "–"
+
+
+def _interval(one: Estimate | None, metric: Metric, method: str) -> str:
+    if one is None or method in (PLAIN, CEILING):
+        return "–"
+    value, low, high = (f"{part * metric.scale:+.{metric.digits}f}" for part in (one.value, one.low, one.high))
+    return f"{value} ({low} to {high})"
+
+
+def difference(runs: Sequence[Line], plain: Sequence[Line], root: Path) -> dict[str, Estimate]:
+    """Over the dark exposures and the seeds that both have; empty where predictions are not at hand."""
+    ours, theirs = ({line["seed"]: root / "runs" / line["digest"] for line in side} for side in (runs, plain))
+    seeds = [s for s in ours if s in theirs and all((side[s] / PREDICTIONS).exists() for side in (ours, theirs))]
+    if not seeds:
+        return {}
+    one, other = ([evaluation.read(side[seed] / PREDICTIONS, ANSWERS) for seed in seeds] for side in (ours, theirs))
+    exposures = [rung for rung in evaluation.DARK_RUNGS if rung in one[0].exposures]
+    faces = one[0].at(exposures[0]).ids
+    subjects, _ = read_known(ours[seeds[0]] / "faces.parquet", runs[0]["split"])
+    how = Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1)
+    return evaluation.compare(one, other, exposures, how)
+
+
+def figure(found: Sequence[Line]) -> str:
+    """Accuracy by exposure, a line per method, as a page of its own: SVG."""
+    series = []
+    for name, runs in by_method(found).items():
+        means = mean_score(runs, "accuracy")
+        rungs = [rung for rung in LADDER if rung in means and (name != CEILING or rung == "clean")]
+        series.append(
+            Series(name.replace("_", " "), [Point(math.log10(_light(rung)), means[rung]) for rung in reversed(rungs)])
+        )
+    heights = [point.y for one in series for point in one.points]
+    low, high = math.floor(min(heights) * 20) / 20, math.ceil(max(heights) * 20) / 20
+    present = {score["exposure"] for line in found for score in line["scores"]}
+    ticks = [(math.log10(_light(rung)), rung.removeprefix("0")) for rung in LADDER if rung in present]
+    x = Axis("exposure (share of the light)", min(at for at, _ in ticks), 0, ticks)
+    y = Axis("accuracy", low, high, [(k / 20, f"{k / 20:.2f}") for k in range(round(low * 20), round(high * 20) + 1)])
+    return standing_alone(str(lines(series, x, y, "Accuracy by exposure")), len(series))
+
+
+def _light(rung: str) -> float:
+    return 1.0 if rung == "clean" else float(rung)
+
+
+def standing_alone(svg: str, count: int) -> str:
+    """A chart drawn for a page, with the style sheet that the page would give it."""
+    colours = "".join(
+        f".series-{n}{{stroke:{COLOURS[n % len(COLOURS)]};fill:{COLOURS[n % len(COLOURS)]}}}" for n in range(count)
+    )
+    style = (
+        "text{font:12px system-ui,sans-serif;fill:#333}.quiet{fill:#666}.grid{stroke:#ddd}"
+        f"{colours}.line{{fill:none;stroke-width:2}}.name{{stroke:none}}"
+    )
+    opened = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    opened = opened.replace(f'viewBox="0 0 {WIDTH} ', f'viewBox="0 0 {WIDTH + ROOM_FOR_NAMES} ', 1)
+    head, _, rest = opened.partition(">")
+    return f'{head}><style>{style}</style><rect width="100%" height="100%" fill="#fff"/>{rest}\n'

@@ -1,0 +1,195 @@
+"""Runs: trained by the stages themselves, judged on one split, several processes side by side."""
+
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.comparison.jobs import Job, say
+from components import atomic, experiment
+from components.config import ConfigError, parse
+from components.data.table import class_counts, read_dark
+from components.learning import evaluation, inference
+from components.learning.compute import device
+from components.learning.evaluation import Predictions
+from components.learning.inference import Model
+from components.learning.training import DivergedError
+from components.model.presets import cost
+from components.records import DataError
+
+Line = dict[str, Any]
+PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a run, and its one model's name in it
+EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; anything else is a bug
+
+
+def execute(job: Job) -> None:
+    """Train and judge; leaves line.json and predictions.parquet in the job's folder. Goes on where a kill left it."""
+    params = parse(experiment.Experiment, job.content, Path(job.arena.experiment))
+    lay_out(job.arena.data, job.folder)
+    parent = os.getppid()
+    for stage in job.method.stages:
+        state = job.folder / stage
+        if (state / "done").exists():
+            continue
+        with stopwatch(job.folder / "seconds.json") as lap:
+            for report in experiment.STAGES[stage].run(experiment.given(params, stage), Path(), job.folder, state):
+                lap()
+                figures = " ".join(f"{name} {value:.3f}" for name, value in report.metrics.items())
+                say(f"{job.title}: {stage} {report.step}/{report.total} {figures}")
+                if os.getppid() != parent:
+                    sys.exit(f"{job.title}: whoever asked for this run is gone")
+        (state / "done").touch()
+    atomic.write_text(job.folder / "line.json", json.dumps(judged(job), sort_keys=True) + "\n")
+
+
+def lay_out(data: Path, folder: Path) -> None:
+    """What the trainings read, in a folder of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in ("faces", "dark_valid", "dark_test", "gamma_valid"):
+        name = f"{table}.parquet"
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(os.path.relpath(data / name, folder))
+    atomic.write_text(folder / "best.json", '{"parameters": {}}\n')  # what a sweep without trials leaves
+
+
+@contextmanager
+def stopwatch(path: Path) -> Iterator[Callable[[], None]]:
+    """Seconds of work, on disk at every lap, so that a run that goes on knows those of its first attempt."""
+    before, began = json.loads(path.read_text()) if path.exists() else 0.0, time.monotonic()
+
+    def lap() -> None:
+        atomic.write_text(path, json.dumps(before + time.monotonic() - began))
+
+    yield lap
+    lap()
+
+
+def judged(job: Job) -> Line:
+    """The run's JSON line: no path of this machine, and no list of figures but evaluation's own."""
+    model = inference.load(job.folder / f"{job.method.trains}.safetensors")
+    train = class_counts(job.folder / "faces.parquet")["train"]
+    height, width, channels = model.faces.shape
+    network = model.network.requires_grad_(False)
+    parameters, flops = cost(network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
+    network.to(device())
+    ladder = answers(model, job.folder / f"dark_{job.arena.split}.parquet")
+    evaluation.write(job.folder / PREDICTIONS, {ANSWERS: ladder})
+    scores = evaluation.scores(ladder)
+    if job.arena.split == "valid":  # test has no other darkness
+        scores.append(evaluation.score_of(evaluation.GAMMA, answers(model, job.folder / "gamma_valid.parquet")))
+    return {
+        "experiment": job.arena.experiment,
+        "split": job.arena.split,
+        "method": job.method.name,
+        "seed": job.seed,
+        "trial": job.trial,
+        "trials": job.trials,
+        "changes": job.changes,
+        "epochs": job.epochs,
+        "faces_seen": job.epochs * sum(train.values()),
+        "seconds": round(json.loads((job.folder / "seconds.json").read_text()), 1),
+        "parameters": parameters,
+        "flops": flops,
+        "scores": [_rounded(asdict(score)) for score in scores],
+        "temperature": model.temperature,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "threads": job.content["compute"]["threads"],
+        "commit": commit(),
+        "digest": job.digest,
+    }
+
+
+def answers(model: Model, path: Path) -> Predictions:
+    faces = read_dark(path)
+    return evaluation.of(faces, inference.predict(model, faces.images))
+
+
+def _rounded(score: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 5) if isinstance(value, float) else value for name, value in score.items()}
+
+
+def machine() -> str:
+    if device().type == "cuda":
+        return torch.cuda.get_device_name()
+    described = Path("/proc/cpuinfo")
+    models = [line for line in described.read_text().splitlines() if "model name" in line] if described.exists() else []
+    name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """Of this code, marked where the tree differs from it; "unknown" outside a repository."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
+    """Do every job that has no line in `out` yet, so many at a time; each adds its line. Returns a line per failure."""
+    known = {line["digest"] for line in lines(out)}
+    left = [job for job in jobs if job.digest not in known]
+    failures: list[str] = []
+    if workers == 1:
+        for job in left:
+            failure = attempt(job)
+            failures += [failure] if failure else []
+            collect(job, out)
+        return failures
+    context, running = multiprocessing.get_context("spawn"), dict[SpawnProcess, Job]()
+    while left or running:
+        while left and len(running) < workers:
+            process = context.Process(target=_in_its_own_process, args=(left[0],), daemon=True)
+            process.start()
+            running[process] = left.pop(0)
+        connection.wait([process.sentinel for process in running])
+        for process in [process for process in running if not process.is_alive()]:
+            job = running.pop(process)
+            if process.exitcode:
+                failures.append(f"{job.title}: failed")
+            collect(job, out)
+    return failures
+
+
+def attempt(job: Job) -> str | None:
+    try:
+        execute(job)
+    except EXPECTED as error:
+        return f"{job.title}: {error}"
+    return None
+
+
+def _in_its_own_process(job: Job) -> None:
+    failure = attempt(job)
+    if failure:
+        sys.exit(failure)  # said on standard error, where the others' progress is
+
+
+def collect(job: Job, out: Path) -> None:
+    """Move the job's line, if it got that far, to the end of `out`."""
+    left = job.folder / "line.json"
+    if left.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("a", encoding="utf-8") as stream:
+            stream.write(left.read_text())
+        left.unlink()
+
+
+def lines(out: Path) -> list[Line]:
+    return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []

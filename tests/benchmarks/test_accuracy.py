@@ -1,0 +1,168 @@
+"""The comparison end to end on a few faces: equal budgets, nothing done twice, a kill forgotten, the same bytes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks import accuracy
+from benchmarks.comparison import jobs, methods, runs
+from benchmarks.comparison.jobs import Arena, Job
+from components import experiment
+from components.config import ConfigError
+from components.records import Report, file_sha256
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DARK = {"0.2", "0.05"}
+RUNGS = {"clean", *DARK}
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory) -> Path:
+    content = yaml.safe_load((REPOSITORY / "params" / "demo.yaml").read_text(encoding="utf-8"))
+    content["ingest"] |= {"train": 84, "valid": 21, "test": 14}
+    content["darken"] = {"exposures": [1.0, 0.2, 0.05]}
+    content["batches"]["size"] = 28
+    path = tmp_path_factory.mktemp("params") / "few.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def compared(params, tmp_path_factory) -> Path:
+    """A folder in which plain and LLDif were compared: 3 epochs, one seed."""
+    root = tmp_path_factory.mktemp("compared")
+    assert compare(params, root) == 0
+    return root
+
+
+def compare(params: Path, root: Path, *more: str) -> int:
+    given = ["--seeds", "1", "--epochs", "3", "--workers", "1", "--root", str(root), "--out", str(root / "lines.jsonl")]
+    return accuracy.main([str(params), "--methods", "plain,lldif", *given, *more])
+
+
+def arena(params: Path, root: Path) -> Arena:
+    content = methods.overridden(yaml.safe_load(params.read_text()), {"compute.threads": 1})
+    return Arena("few", content, "valid", jobs.prepare("few", content, None, root), root)
+
+
+def plain_job(params: Path, root: Path, epochs: int = 3) -> Job:
+    return arena(params, root).job(methods.chosen("plain")[0], 1, epochs)
+
+
+def test_each_run_leaves_a_line_with_the_same_budget_and_no_path_of_this_machine(compared):
+    text = (compared / "lines.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["method"] for line in lines] == ["plain", "lldif"]
+    assert {line["faces_seen"] for line in lines} == {3 * 84}
+    for line in lines:
+        assert {score["exposure"] for score in line["scores"]} == {*RUNGS, "gamma"}
+        assert {score["faces"] for score in line["scores"]} == {21}
+        assert line["parameters"] > 10_000
+        assert line["flops"] > 100_000
+        assert line["seconds"] > 0
+    assert str(compared) not in text
+    assert str(REPOSITORY) not in text
+
+
+def test_lldif_is_trained_to_the_bytes_of_the_stages_themselves(compared, params, tmp_path):
+    content = yaml.safe_load(params.read_text())
+    content["compute"] |= {"threads": 1, "seed": 1}
+    content["train_prior"]["epochs"], content["train_diffusion"]["epochs"] = 1, 2
+    whole = experiment.parse(experiment.Experiment, content, params)
+    (tmp_path / "best.json").write_text('{"parameters": {}}')
+    for stage in ("ingest", "darken", "train_prior", "train_diffusion"):
+        list(experiment.STAGES[stage].run(experiment.given(whole, stage), Path(), tmp_path, tmp_path / stage))
+    line = next(line for line in runs.lines(compared / "lines.jsonl") if line["method"] == "lldif")
+    for name in ("prior.safetensors", "lldif.safetensors"):
+        assert file_sha256(compared / "runs" / line["digest"] / name) == file_sha256(tmp_path / name)
+
+
+def test_a_run_that_has_its_line_is_not_run_again(compared, params, monkeypatch):
+    before = (compared / "lines.jsonl").read_text()
+    monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run again"))
+    assert compare(params, compared) == 0
+    assert (compared / "lines.jsonl").read_text() == before
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_in_the_same_bytes(compared, params, monkeypatch, tmp_path):
+    job = plain_job(params, tmp_path)
+    told: list[str] = []
+
+    def killed(line: str) -> None:
+        told.append(line)
+        if " 2/3 " in line:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "say", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runs.execute(job)
+    assert not (job.folder / "line.json").exists()
+    told.clear()
+    monkeypatch.setattr(runs, "say", told.append)
+    runs.execute(job)
+    assert [line.split()[4] for line in told] == ["2/3", "3/3"]  # the epoch after the last checkpoint, and on
+    whole = plain_job(params, compared).folder
+    assert file_sha256(job.folder / "baseline.safetensors") == file_sha256(whole / "baseline.safetensors")
+
+
+def test_several_processes_side_by_side_leave_the_same_weights(compared, params, tmp_path):
+    """Starts two processes: some seconds."""
+    few = [plain_job(params, tmp_path), plain_job(params, tmp_path, epochs=1)]
+    assert runs.run(few, tmp_path / "lines.jsonl", workers=2) == []
+    assert {line["epochs"] for line in runs.lines(tmp_path / "lines.jsonl")} == {1, 3}
+    whole = plain_job(params, compared).folder
+    assert file_sha256(few[0].folder / "baseline.safetensors") == file_sha256(whole / "baseline.safetensors")
+
+
+def test_a_run_that_fails_is_one_line_and_the_others_go_on(params, tmp_path, monkeypatch):
+    class Failing:
+        Params = experiment.STAGES["train_baseline"].Params
+
+        @staticmethod
+        def run(*_: object):
+            yield Report("train_baseline", 1, 3)
+            raise OSError("the disk is full")
+
+    few = [plain_job(params, tmp_path)]
+    monkeypatch.setitem(experiment.STAGES, "train_baseline", Failing)
+    assert runs.run(few, tmp_path / "lines.jsonl", workers=1) == ["plain seed 1: the disk is full"]
+    assert runs.lines(tmp_path / "lines.jsonl") == []
+
+
+def test_the_report_alone_shows_the_lines_there_are(compared, params, capsys):
+    assert compare(params, compared, "--report") == 0
+    table = capsys.readouterr().out
+    assert "| plain | " in table
+    assert "| lldif | " in table
+    assert (compared / "lines.svg").read_text().startswith("<svg xmlns=")
+
+
+def test_tuning_gives_every_method_the_same_trials_and_the_best_is_used(params, tmp_path):
+    """Six short trainings: some seconds."""
+    assert compare(params, tmp_path, "--sweep-trials", "2", "--sweep-epochs", "2") == 0
+    lines = runs.lines(tmp_path / "lines.jsonl")
+    trials = [(line["method"], line["trial"]) for line in lines if line["trial"] is not None]
+    assert sorted(trials) == [("lldif", 0), ("lldif", 1), ("plain", 0), ("plain", 1)]
+    for line in (line for line in lines if line["trial"] is None):
+        assert line["trials"] == 2
+        rivals = [other for other in lines if other["method"] == line["method"] and other["trial"] is not None]
+        means = [sum(s["accuracy"] for s in rival["scores"] if s["exposure"] in DARK) for rival in rivals]
+        assert line["changes"] == rivals[means.index(max(means))]["changes"]
+
+
+def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_path, capsys):
+    """Trains a method for some epochs of 84 faces: some seconds."""
+    assert compare(params, tmp_path, "--budget", "0.001", "--methods", "plain") == 0
+    said = capsys.readouterr().err
+    assert re.search(r"^plain: \d+ faces/s$", said, re.MULTILINE)
+    assert "no plan fits, so the least: 3 epochs of 84 faces, 1 seeds; about " in said
+
+
+def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):
+    assert accuracy.main([str(params), "--methods", "magic", "--root", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("--methods magic: allowed are peers, ablations, all, plain")
+    with pytest.raises(ConfigError, match=r"^optim\.magic: not in the params file"):
+        methods.overridden({"optim": {"kind": "muon"}}, {"optim.magic": 1})

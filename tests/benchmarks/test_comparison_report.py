@@ -1,0 +1,110 @@
+"""The table and the figure from recorded lines, the differences from recorded predictions."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from benchmarks.comparison import report
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS
+from components.data import table
+from components.learning import evaluation
+from components.learning.evaluation import Predictions
+from components.records import Face
+
+FACES, RUNGS = 40, {"clean": 1.0, "0.2": 0.2, "0.05": 0.05}
+
+
+def line(method: str, seed: int, accuracy: float, trial: int | None = None) -> dict:
+    scores = [
+        {"exposure": name, "faces": FACES, "accuracy": accuracy * light**0.1, "mean_class_accuracy": 0.5, "nll": 1.25}
+        for name, light in RUNGS.items()
+    ]
+    cost = {"epochs": 24, "faces_seen": 960, "parameters": 1234567, "flops": 2_500_000, "seconds": 61.4}
+    where = {"experiment": "few", "split": "valid", "date": "2026-11-22", "machine": "a machine", "commit": "abc"}
+    run = {"method": method, "seed": seed, "trial": trial, "trials": 0, "changes": {}, "scores": scores}
+    return {**run, **cost, **where, "digest": f"{method}-{seed}"}
+
+
+LINES = [line("other", 1, 0.8), line("plain", 1, 0.6), line("plain", 2, 0.7), line("plain", 1, 0.1, trial=3)]
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    part = text[text.index(f"**{heading}") :].split("\n\n")[1]
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in part.splitlines()]
+
+
+def test_seeds_are_averaged_trials_left_out_and_plain_comes_first(tmp_path):
+    head, _, plain, other = rows(report.markdown(LINES, tmp_path), "Accuracy")
+    assert head[:5] == ["method", "clean", "0.2", "0.05", "mean dark"]
+    dark = [100 * 0.65 * light**0.1 for light in (0.2, 0.05)]
+    assert plain[:5] == ["plain", "65.0", *(f"{value:.1f}" for value in [*dark, np.mean(dark)])]
+    assert other[0] == "other"
+    assert plain[5] == other[5] == "–"  # no predictions are at hand
+
+
+def test_likelihood_and_costs_have_their_tables(tmp_path):
+    text = report.markdown(LINES, tmp_path)
+    assert rows(text, "Negative log-likelihood")[2][1] == "1.250"
+    assert rows(text, "What each run took")[2] == ["plain", "2", "24", "960", "1,234,567", "2.5", "61", ""]
+    assert text.startswith("few, 40 faces of valid, seeds 1, 2; 2026-11-22, a machine, commit abc.")
+
+
+def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
+    *_, ceiling = rows(report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], tmp_path), "Accuracy")
+    assert ceiling == ["clean_ceiling", "90.0", "–", "–", "–", "–"]
+
+
+@pytest.fixture
+def predicted(tmp_path) -> Path:
+    """A root where `other` is right about every face, and `plain` about the first half in the dark."""
+    pixels = np.random.default_rng(1).integers(0, 256, (FACES, 8, 8, 1), dtype=np.uint8)
+    faces = [Face(p, n % 2, (1.0 - n % 2, n % 2 + 0.0), "valid", "", f"v{n}") for n, p in enumerate(pixels)]
+    rest = [
+        Face(255 - pixels[n], n, (1.0 - n, n + 0.0), split, "", f"{split}{n}") for split in ("train",) for n in (0, 1)
+    ]
+    test = Face(pixels[0] // 2, 0, (1.0, 0.0), "test", "", "t")
+    labels = np.arange(FACES) % 2
+    for name, right in (("other-1", FACES), ("plain-1", FACES // 2), ("plain-2", FACES // 2)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        list(table.write(folder / "faces.parquet", iter([test, *faces, *rest]), ("a", "b"), "drawn"))
+        said = np.where(np.arange(FACES) < right, labels, 1 - labels)
+        chances = np.where(np.eye(2)[said] > 0, 0.9, 0.1).astype(np.float32)
+        ids = table.read_split(folder / "faces.parquet", "valid").ids
+        every = Predictions(
+            ids * len(RUNGS),
+            np.repeat(list(RUNGS.values()), FACES),
+            np.tile(labels, len(RUNGS)),
+            np.tile(np.eye(2, dtype=np.float32)[labels], (len(RUNGS), 1)),
+            np.tile(chances, (len(RUNGS), 1)),
+        )
+        evaluation.write(folder / PREDICTIONS, {ANSWERS: every})
+    return tmp_path
+
+
+def test_a_difference_is_over_the_seeds_that_both_have_with_an_interval(predicted):
+    by_method = report.by_method(LINES)
+    found = report.difference(by_method["other"], by_method["plain"], predicted)
+    assert found["accuracy"].value == pytest.approx(0.5)
+    assert 0.3 < found["accuracy"].low < 0.5 < found["accuracy"].high < 0.7
+    expected = (np.log(0.9) - np.log(0.1)) / 2  # half of the faces change sides
+    assert found["nll"].value == pytest.approx(-expected, abs=1e-6)
+    *_, other = rows(report.markdown(LINES, predicted), "Accuracy")
+    assert other[5].startswith("+50.0 (+")
+
+
+def test_a_method_against_itself_differs_by_nothing(predicted):
+    plain = report.by_method(LINES)["plain"]
+    found = report.difference(plain, plain, predicted)["accuracy"]
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
+def test_the_figure_is_a_picture_of_its_own_with_a_line_for_each_method(tmp_path):
+    picture = ElementTree.fromstring(report.figure([*LINES, line("clean_ceiling", 1, 0.9)]))
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    names = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"plain", "other", "clean ceiling", "clean", ".2", ".05"} <= set(names)
+    lengths = [len(one.get("points").split()) for one in picture.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert lengths == [3, 3, 1]  # the ceiling is one point

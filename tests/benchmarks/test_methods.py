@@ -1,0 +1,42 @@
+"""The declared methods fit the params files, and all cost the same."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.comparison.jobs import Arena
+from benchmarks.comparison.methods import GROUPS, chosen
+
+PARAMS = Path(__file__).resolve().parents[2] / "params"
+
+
+@pytest.mark.parametrize("method", GROUPS["all"], ids=lambda method: method.name)
+@pytest.mark.parametrize("experiment", ["demo", "ferplus-dev"])
+def test_every_method_changes_what_the_experiment_has(method, experiment):
+    content = yaml.safe_load((PARAMS / f"{experiment}.yaml").read_text(encoding="utf-8"))
+    job = Arena(experiment, content, "valid", Path("data"), Path("root")).job(method, 3, 24)
+    assert job.content["compute"]["seed"] == 3
+    assert content["compute"]["seed"] == 1
+
+
+@pytest.mark.parametrize("total", [2, 3, 8, 24, 100])
+def test_the_stages_of_every_method_share_its_epochs(total):
+    for method in GROUPS["all"]:
+        shares = method.epochs(total)
+        assert sum(shares.values()) == total
+        assert min(shares.values()) >= 1
+        assert set(shares) == set(method.stages)
+
+
+def test_one_schedule_spans_the_epochs_that_the_stages_get():
+    content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
+    (spanning,) = chosen("lldif_one_schedule")
+    changed = spanning.applied(content, 20)
+    assert (changed["train_prior"]["epochs"], changed["train_prior"]["epochs_after"]) == (3, 17)
+    assert (changed["train_diffusion"]["epochs"], changed["train_diffusion"]["epochs_before"]) == (17, 3)
+
+
+def test_no_two_methods_have_one_name():
+    names = [method.name for method in GROUPS["all"]]
+    assert len(set(names)) == len(names)
