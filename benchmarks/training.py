@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.darken import processor
 from components import experiment
@@ -29,8 +29,7 @@ from components.data.table import Faces
 from components.learning.batches import Batch, Batches, epoch_batches
 from components.learning.compute import Compute, device, prepare
 from components.learning.optim import optimizers
-from components.model.baselines import Plain
-from components.model.light import see
+from components.model.baselines import Plain, ResNet18
 from components.model.lldif import FacesConfig, ModelConfig
 from components.model.presets import cost
 
@@ -40,41 +39,6 @@ STEPS, ROUNDS = 5, 6
 DRAWN = 512
 Clock = Callable[[], float]
 SHAPE = (48, 48, 1)
-
-
-class ResNet18(nn.Module):
-    """He et al. 2016, with a 3x3 stem of stride 1, as it is used for small images; images (B, C, H, W) to logits."""
-
-    def __init__(self, config: ModelConfig, faces: FacesConfig, width: int) -> None:
-        super().__init__()
-        self.light = config.light
-        widths = [width, 2 * width, 4 * width, 8 * width]
-        stages: list[nn.Module] = [convolution(faces.shape[2], width, 1), nn.ReLU(inplace=True)]
-        for before, after, stride in zip([width, *widths], widths, (1, 2, 2, 2), strict=False):
-            stages += [BasicBlock(before, after, stride), BasicBlock(after, after, 1)]
-        self.body = nn.Sequential(*stages)
-        self.head = nn.Linear(widths[-1], len(faces.classes))
-
-    def forward(self, images: Tensor) -> Tensor:
-        planes = see(images, self.light).planes.contiguous(memory_format=torch.channels_last)
-        return self.head(self.body(planes).mean(dim=(2, 3)))  # (B, K)
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around an identity, or around a 1x1 convolution where the shape changes."""
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        first, second = convolution(before, after, stride), convolution(after, after, 1)
-        self.body = nn.Sequential(first, nn.ReLU(inplace=True), second)
-        self.around = convolution(before, after, stride, size=1) if stride > 1 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.around(x) + self.body(x))  # (B, C_out, H / stride, W / stride)
-
-
-def convolution(before: int, after: int, stride: int, size: int = 3) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, size, stride, size // 2, bias=False), nn.BatchNorm2d(after))
 
 
 @dataclass(frozen=True)

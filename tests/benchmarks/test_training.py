@@ -5,6 +5,7 @@ import torch
 
 from benchmarks import training
 from components import experiment
+from components.model.baselines import ResNet18
 from components.model.lldif import FacesConfig
 from components.model.presets import cost
 
@@ -14,14 +15,6 @@ def params() -> experiment.Experiment:
     return experiment.load(training.PARAMS)
 
 
-def test_resnet_18_is_the_published_one(params):
-    """At width 64, with a 3x3 stem and ten classes, it has 11,173,962 parameters in colour: 1,152 fewer in grey."""
-    faces = FacesConfig(classes=tuple("abcdefghij"), shape=(32, 32, 1))
-    network = training.ResNet18(params.model, faces, 64)
-    assert sum(value.numel() for value in network.parameters()) == 11_173_962 - 1_152
-    assert network(torch.zeros(2, 1, 48, 48, dtype=torch.uint8)).shape == (2, 10)
-
-
 def test_no_other_width_is_nearer_to_the_operations_of_the_recogniser(params):
     ours, theirs = training.rivals(params.model).values()
     image, faces = (
@@ -29,9 +22,7 @@ def test_no_other_width_is_nearer_to_the_operations_of_the_recogniser(params):
         FacesConfig(classes=training.EMOTIONS, shape=(48, 48, 1)),
     )
     aim, width = cost(ours, image)[1], theirs.head.in_features // 8
-    distances = {
-        w: abs(cost(training.ResNet18(params.model, faces, w), image)[1] - aim) for w in (width - 1, width, width + 1)
-    }
+    distances = {w: abs(cost(ResNet18(params.model, faces, w), image)[1] - aim) for w in (width - 1, width, width + 1)}
     assert width == min(distances, key=distances.__getitem__)
 
 
