@@ -217,8 +217,10 @@ def _resnet18(config: ModelConfig, faces: FacesConfig) -> nn.Module:
 
 
 def _poster(config: ModelConfig, faces: FacesConfig) -> nn.Module:
+    unit = max(4, *PRESETS[config.llformer.preset].dlnet.heads)  # what heads divide
+
     def make(number: int) -> Poster:
-        return Poster(config, faces, (8 * number, 16 * number, 24 * number))
+        return Poster(config, faces, (unit * number, 2 * unit * number, 3 * unit * number))
 
     return as_large_as_plain(make, config, faces)
 
