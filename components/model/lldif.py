@@ -37,8 +37,8 @@ class GuidedRecogniser(nn.Module):
     def __init__(self, config: ModelConfig, faces: FacesConfig) -> None:
         super().__init__()
         self.config = config
-        planes = planes_of(config.light, faces.shape[2])
-        self.llformer = LLformer(config.llformer, planes, config.prior.channels, len(faces.classes))
+        self.planes = planes_of(config.light, faces.shape[2])
+        self.llformer = LLformer(config.llformer, self.planes, config.prior.channels, len(faces.classes))
         self.exposure = ExposureCondition(config.prior.channels) if config.exposure_condition else None
 
     def see(self, images: Tensor) -> Seen:
