@@ -1,6 +1,7 @@
 """MLflow's runs as a projection of what the stages left on disk: nothing is lost or doubled when MLflow was away."""
 
 import json
+import time
 from typing import Any
 
 from components.records import file_sha256
@@ -151,18 +152,20 @@ def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:
 
 
 def _log_scores(client: Any, experiment: str, runs: dict[str, str]) -> None:
-    """The scores on valid, on the run of the model that earned them."""
-    path = project.runs_folder(experiment) / "scores.json"
-    if not path.exists():
+    """The scores on valid, on the run of the model that earned them, and what its Z is worth."""
+    folder = project.runs_folder(experiment)
+    if not (folder / "scores.json").exists():
         return
-    scores = json.loads(path.read_text())
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    probed = json.loads((folder / "probes.json").read_text(encoding="utf-8"))
+    probed.pop("exposure")
     for model, stage in (("candidate", "train_diffusion"), ("baseline", "train_baseline")):
         if stage in runs:
             known = client.get_run(runs[stage]).data.metrics
-            flat = {f"valid.{name}": float(value) for name, value in flatten(scores[model]).items()}
-            for name, value in flat.items():
-                if known.get(name) != value:
-                    client.log_metric(runs[stage], name, value)
+            flat = flatten(scores[model], "valid.") | (flatten(probed, "probe.") if model == "candidate" else {})
+            changed = {name: float(value) for name, value in flat.items() if known.get(name) != float(value)}
+            # of two values at one step the later counts
+            tracking.log_reports(client, runs[stage], [{"step": 0, "time": time.time(), "metrics": changed}])
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from components import atomic
 from components.data.table import DarkFaces, notes, open_table, read_dark, read_known
 from components.learning import evaluation
-from components.learning.evaluation import FIGURES, exposure_name
+from components.learning.evaluation import exposure_name
 from components.records import DataError
-from flows import charts, project, sheets, tracking
+from flows import charts, measured, project, sheets, tracking
 from flows.charts import Axis, Point, Series
 from flows.policy import Policy
 from flows.project import ROOT, Failed
@@ -30,6 +30,7 @@ CONTENTS = {
     "darkness": "In the dark",
     "faces": "Faces",
     "scores": "Scores",
+    "prior": "The worth of Z",
     "training": "Training",
     "sweep": "Sweep",
     "data": "Data",
@@ -68,7 +69,7 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
     """Everything on the page but the verdict, from the outputs of the stages."""
     slices, scores = _json(runs / "slices.json"), _json(runs / "scores.json")
     dark = read_dark(runs / "dark_valid.parquet")
-    predictions = evaluation.read(runs / "predictions.parquet", "candidate")
+    predictions = {model: evaluation.read(runs / "predictions.parquet", model) for model in MODELS}
     rungs = sorted(set(dark.exposures.tolist()), reverse=True)
     watched, sheet_rung = _nearest(rungs, WATCHED), _nearest(rungs, SHEET_RUNG)
     params = project.read_params(experiment)
@@ -84,10 +85,15 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
         "confidence": f"{params['evaluation']['confidence']:.0%}",
         "darkness": _darkness(slices, rungs, scores["majority"]),
         "curve": _curve(slices, rungs),
-        "pictures": _pictures(dark, predictions, rungs, sheet_rung),
+        "pictures": _pictures(dark, predictions["candidate"], rungs, sheet_rung),
         "sheet_rung": exposure_name(sheet_rung),
-        "scores": _scores(scores, rungs),
-        "rungs": [exposure_name(rung) for rung in rungs],
+        "scores": measured.figures_table(scores, MODELS, [exposure_name(rung) for rung in rungs]),
+        "votes_entropy": f"{scores['votes_entropy']:.3f}",
+        "risk_coverage": measured.risk_coverage(
+            {name: predictions[model].at(watched) for model, name in MODELS.items()}
+        ),
+        "trend": measured.trend(scores, MODELS),
+        "prior": measured.prior(_json(runs / "probes.json")),
         "temperature": {model: f"{scores[model]['temperature']:.2f}" for model in MODELS},
         "watched": exposure_name(watched),
         "classes": _by_class(slices, exposure_name(watched)),
@@ -172,19 +178,6 @@ def _curve(slices: list[dict[str, Any]], rungs: list[float]) -> dict[str, Any]:
         for rung, *row in zip(rungs, *columns, strict=True)
     ]
     return {"columns": list(MODELS.values()), "rows": rows}
-
-
-def _scores(scores: dict[str, Any], rungs: list[float]) -> list[dict[str, Any]]:
-    names = [exposure_name(rung) for rung in rungs]
-    return [
-        {
-            "figure": figure.replace("_", " "),
-            "model": name,
-            "cells": [f"{scores[model][figure][rung]:.3f}" for rung in names],
-        }
-        for figure in FIGURES
-        for model, name in MODELS.items()
-    ]
 
 
 def _by_class(slices: list[dict[str, Any]], rung: str) -> str:

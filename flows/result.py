@@ -34,6 +34,9 @@ def of(experiment: str, runs: list[StageRun], version: Version) -> dict[str, Any
         "candidate": scores["candidate"],
         "baseline": scores["baseline"],
         "majority": scores["majority"],
+        "votes_entropy": scores["votes_entropy"],
+        "trend": scores["trend"]["candidate"],
+        "probes": _json(experiment, "probes.json"),
         "gates": judgement.get("gates", []),
         "test": judgement.get("test_accuracy", {}),
         "latency_milliseconds": judgement.get("latency_milliseconds", {}),
@@ -51,7 +54,9 @@ def _json(experiment: str, name: str) -> Any:
 
 
 def scores_table(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Accuracy by exposure, brightest first: candidate and baseline on valid, candidate and champion on test."""
+    """Accuracy by exposure, brightest first, then other darkness: candidate and baseline on valid, candidate and
+    champion on test.
+    """
     rungs = sorted(answer["candidate"]["accuracy"], key=_brightness, reverse=True)
     columns = {"LLDif": answer["candidate"]["accuracy"], "baseline": answer["baseline"]["accuracy"]}
     columns |= {f"{role} (test)": accuracy for role, accuracy in answer["test"].items()}
@@ -59,7 +64,7 @@ def scores_table(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _brightness(rung: str) -> float:
-    return {"clean": 2.0, "mean_dark": -1.0}.get(rung) or float(rung)
+    return {"clean": 2.0, "mean_dark": -1.0, "gamma": -2.0}.get(rung) or float(rung)
 
 
 def next_steps(experiment: str) -> list[tuple[str, str]]:

@@ -14,6 +14,8 @@ from rich.text import Text
 from flows import result
 from flows.progress import duration
 
+# of what was asked of Z, what tells most; the report has all
+PROBES = {"one_chain": "as inferred", "shuffled": "another face's", "zero": "none", "oracle": "stage 1's own"}
 PLAIN_WIDTH = 120  # columns of what goes into a file or a pipe: the same everywhere
 
 
@@ -38,6 +40,7 @@ def table(answer: dict[str, Any], drawn: bool) -> Table:
     sections: dict[str, RenderableType] = {
         f"{answer['experiment']}: stages": _stages(answer),
         f"accuracy by exposure (always the commonest class: {answer['majority']:.3f})": _scores(answer),
+        "measured on valid": Padding(Group(*measured(answer)), (0, 0, 0, 2)),
         "gates": _gates(answer),
         **_warnings(answer),
         "decision": _decision(answer),
@@ -65,6 +68,23 @@ def _scores(answer: dict[str, Any]) -> Table:
     for row in scores:
         rows.add_row(*map(_figure, row.values()))
     return rows
+
+
+def measured(answer: dict[str, Any]) -> list[str]:
+    """What accuracy does not say: likelihood of the votes, the trend over the ladder, and whether Z matters."""
+    ours, plain = (answer[model]["nll"] for model in ("candidate", "baseline"))
+    name = next(name for name in ("mean_dark", "clean", *ours) if name in ours)
+    broken = [row for row in answer["trend"] if row["verdict"] == "broken"]
+    trend = ", ".join(f"{row['brighter']} is worse than {row['darker']} by {-row['difference']:.3f}" for row in broken)
+    probed, gap = answer["probes"]["lldif"], answer["probes"]["shuffled_gap"]["accuracy"]
+    said = ", ".join(f"{words} {probed[probe]['accuracy']:.3f}" for probe, words in PROBES.items())
+    return [
+        f"negative log-likelihood of the votes, {name}: LLDif {ours[name]:.3f}, baseline {plain[name]:.3f},"
+        f" at least {answer['votes_entropy']:.3f}",
+        f"more light never costs accuracy: {f'broken: {trend}' if broken else 'holds'}",
+        f"accuracy by Z-hat, exposure {answer['probes']['exposure']}: {said}",
+        f"Z-hat is worth {gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}] over another face's",
+    ]
 
 
 def _gates(answer: dict[str, Any]) -> Table:

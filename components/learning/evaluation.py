@@ -164,7 +164,8 @@ def trend(predictions: Predictions, how: Resampling) -> list[dict[str, Any]]:
 
 
 def rounded(one: Estimate, name: str = "value") -> dict[str, float]:
-    return {name: round(one.value, 4), "low": round(one.low, 4), "high": round(one.high, 4)}
+    # plus zero: a figure is never -0
+    return {key: round(value, 4) + 0.0 for key, value in ((name, one.value), ("low", one.low), ("high", one.high))}
 
 
 def slices(

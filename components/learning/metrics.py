@@ -27,7 +27,7 @@ def majority_share(labels: np.ndarray) -> float:
 
 def votes_entropy(votes: np.ndarray) -> float:
     """Mean entropy of the votes (N, K) in nats: the least negative log-likelihood that any model can have."""
-    return float(-(votes * np.log(np.where(votes > 0, votes, 1))).sum(axis=1).mean())
+    return float(0 - (votes * np.log(np.where(votes > 0, votes, 1))).sum(axis=1).mean())
 
 
 def check(probabilities: np.ndarray) -> None:

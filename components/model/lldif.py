@@ -84,16 +84,22 @@ class LLDif(GuidedRecogniser):
     def __init__(self, config: ModelConfig, diffusion: DiffusionConfig, faces: FacesConfig) -> None:
         super().__init__(config, faces)
         channels = config.prior.channels
-        self.image_encoder = FaceEncoder(config.prior, config.light, faces.shape[2])  # E_I of stage 1, frozen
+        self.image_encoder = FaceEncoder(config.prior, config.light, faces.shape[2])  # E_I of stage 1
         self.condition = PriorNetwork(self.image_encoder.features, channels, config.prior.normalised)  # PNET_2
         self.denoiser = Denoiser(channels, diffusion)
         # fixed starts, stored with the weights: a face's answer depends neither on its batch nor on a generator
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("starts", torch.randn(STORED_STARTS, channels, generator=generator))
+        self.frozen_encoder = True
         self.image_encoder.requires_grad_(False)
 
-    def start_from(self, stage_one: StageOne, warm: bool) -> None:
-        """Take stage 1's E_I, PNET_2 where its shape is PNET_1's, and, if `warm`, the recogniser."""
+    def start_from(self, stage_one: StageOne, warm: bool, frozen_encoder: bool) -> None:
+        """Take stage 1's E_I, PNET_2 where its shape is PNET_1's, and, if `warm`, the recogniser.
+
+        E_I stays as it is where `frozen_encoder` [L, D]; else it goes on learning, as a part of the condition.
+        """
+        self.frozen_encoder = frozen_encoder
+        self.image_encoder.requires_grad_(not frozen_encoder)
         self.image_encoder.load_state_dict(stage_one.prior.image_encoder.state_dict())
         if not self.config.prior.label_input:
             self.condition.load_state_dict(stage_one.prior.network.state_dict())
@@ -104,7 +110,7 @@ class LLDif(GuidedRecogniser):
 
     def train(self, mode: bool = True) -> "LLDif":
         super().train(mode)
-        self.image_encoder.eval()  # frozen: its batch statistics too
+        self.image_encoder.train(mode and not self.frozen_encoder)  # frozen: its batch statistics too
         return self
 
     def condition_of(self, seen: Seen) -> Tensor:

@@ -22,6 +22,7 @@ class TrainDiffusion(Config):
     epochs: int = Field(ge=1)
     epochs_before: int = Field(ge=0)  # of stage 1, where one schedule of the learning rate spans both; 0: its own
     warm_start: bool  # the recogniser begins with stage 1's weights [L, D]
+    frozen_encoder: bool  # E_I of the condition stays as stage 1 left it [L, D]; else it goes on learning
     loss: losses.StageTwoLoss
 
 
@@ -59,7 +60,7 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
     model = params.model.model_copy(update={"prior": stage_one.config.prior})  # as its file describes it
     network = LLDif(model, params.diffusion, place.faces)
     fill(network, params.model.weights)
-    network.start_from(stage_one, params.train_diffusion.warm_start)
+    network.start_from(stage_one, params.train_diffusion.warm_start, params.train_diffusion.frozen_encoder)
     teacher = stage_one.to(device()).requires_grad_(False).eval()
     objective, config = Objective.of(params.objective, place.train), params.train_diffusion.loss
     yield from place.fit(

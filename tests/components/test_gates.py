@@ -1,5 +1,7 @@
 """Promotion gates: what passes, what does not, and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -16,7 +18,8 @@ def predictions(right: np.ndarray, exposure: float = 0.05, classes: int = 4) -> 
     labels = np.arange(len(right)) % classes
     named = np.where(right, labels, (labels + 1) % classes)
     ids = [f"face-{number}" for number in range(len(right))]
-    return Predictions(ids, np.full(len(right), exposure), labels, np.eye(classes)[named])
+    votes = np.eye(classes)[labels]
+    return Predictions(ids, np.full(len(right), exposure), labels, votes, np.eye(classes)[named])
 
 
 def share(count: int, right: float) -> np.ndarray:
@@ -41,7 +44,8 @@ def test_the_floor_does_not_ask_for_the_champion():
 
 def test_always_naming_the_commonest_class_does_not_pass_the_floor():
     labels = np.array([0] * 90 + [1] * 10)
-    constant = Predictions([str(n) for n in range(100)], np.full(100, 0.2), labels, np.tile([1.0, 0.0], (100, 1)))
+    ids, named = [str(n) for n in range(100)], np.tile([1.0, 0.0], (100, 1))
+    constant = Predictions(ids, np.full(100, 0.2), labels, np.eye(2)[labels], named)
     assert not judge(FLOOR, constant, None).passed
 
 
@@ -97,6 +101,7 @@ def test_only_the_gates_exposure_counts():
             one.ids + other.ids,
             np.concatenate([one.exposures, other.exposures]),
             np.concatenate([one.labels, other.labels]),
+            np.concatenate([one.votes, other.votes]),
             np.concatenate([one.probabilities, other.probabilities]),
         )
 
@@ -122,7 +127,7 @@ def test_a_wider_margin_or_less_confidence_is_easier_to_pass():
 def test_predictions_of_other_faces_are_not_compared():
     one, other = predictions(share(10, 1.0)), predictions(share(10, 1.0))
     with pytest.raises(AssertionError):
-        judge(NOT_WORSE, one, Predictions(other.ids[::-1], other.exposures, other.labels, other.probabilities))
+        judge(NOT_WORSE, one, replace(other, ids=other.ids[::-1]))
 
 
 @pytest.mark.parametrize(

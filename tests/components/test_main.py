@@ -38,7 +38,7 @@ def components(repository: Path, *arguments: object) -> "subprocess.CompletedPro
 
 def test_stages_print_reports_as_json_lines_and_make_their_tables(tmp_path, repository, params):
     folder, state = tmp_path / "runs", tmp_path / "state"
-    for stage, total in (("ingest", 42), ("darken", 4)):
+    for stage, total in (("ingest", 42), ("darken", 5)):
         done = components(repository, stage, params, "--folder", folder, "--state", state)
         assert (done.returncode, done.stderr) == (0, "")
         reports = [json.loads(line) for line in done.stdout.splitlines()]

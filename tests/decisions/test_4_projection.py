@@ -40,6 +40,9 @@ def check_whole(clone: Clone) -> None:
     scores = json.loads((clone.path / "runs" / "demo" / "scores.json").read_text())
     assert candidate.data.metrics["valid.accuracy.0.2"] == scores["candidate"]["accuracy"]["0.2"]
     assert baseline.data.metrics["valid.accuracy.0.2"] == scores["baseline"]["accuracy"]["0.2"]
+    assert baseline.data.metrics["valid.nll.gamma"] == scores["baseline"]["nll"]["gamma"]
+    probed = json.loads((clone.path / "runs" / "demo" / "probes.json").read_text())
+    assert candidate.data.metrics["probe.lldif.zero.nll"] == probed["lldif"]["zero"]["nll"]
     assert candidate.data.params["train_diffusion.epochs"] == str(clone.params()["train_diffusion"]["epochs"])
 
 

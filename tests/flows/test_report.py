@@ -49,13 +49,23 @@ def test_a_person_sees_every_part_in_light_and_in_dark(finished, page, tmp_path,
     assert len(seen["images"]) >= 2
     assert all(natural > 300 and shown > 200 for natural, shown in seen["images"])
     assert [name for name, height in seen["charts"] if height > 100] == [
-        "Accuracy by exposure", "Recall by class", "Accuracy by attribute", "Accuracy on valid by epoch",
+        "Accuracy by exposure", "Risk by coverage", "Recall by class", "Accuracy by attribute",
+        "Accuracy on valid by epoch",
     ]  # fmt: skip
     scores = json.loads((clone.path / "runs" / "demo" / "scores.json").read_text())
     for model in ("candidate", "baseline"):
         for value in scores[model]["accuracy"].values():
             assert f"{value:.3f}" in seen["text"] or value == scores[model]["accuracy"].get("mean_dark")
-    for words in ("every label is a class", "promoted", "lldif run demo", "always the commonest class"):
+    for words in (
+        "negative log-likelihood",
+        "Z-hat of another face",
+        "gamma",
+        "holds",
+        "every label is a class",
+        "promoted",
+        "lldif run demo",
+        "always the commonest class",
+    ):
         assert words in seen["text"]
     for gate in answer["gates"]:
         assert gate["why"] in seen["text"]

@@ -34,7 +34,7 @@ def stages(small_model, embedded_faces):
         for name, weights in stage_one.llformer.named_parameters():
             if "modulation" in name:  # which starts at zero: here Z must be able to say something
                 torch.nn.init.normal_(weights, std=0.5)
-        network.start_from(stage_one, warm=True)
+        network.start_from(stage_one, warm=True, frozen_encoder=True)
         return network, stage_one
 
     return make

@@ -110,7 +110,7 @@ def test_stage_two_starts_from_the_weights_of_stage_one(small_model, diffusion, 
     stage_one = StageOne(small_model(label_input, exposure_condition=True), faces())
     torch.nn.init.normal_(stage_one.exposure.linear.weight)
     network = LLDif(small_model(label_input, exposure_condition=True), diffusion(), faces())
-    network.start_from(stage_one, warm)
+    network.start_from(stage_one, warm, frozen_encoder=True)
 
     def same(ours: torch.nn.Module, theirs: torch.nn.Module) -> bool:
         return all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
@@ -143,6 +143,15 @@ def test_a_step_of_stage_two_leaves_what_is_frozen_as_it_was_and_moves_the_rest(
         assert part in changed
     assert any("running_mean" in name for name in changed)  # the recogniser's own statistics do move
     assert not network.image_encoder.training
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_encoder_of_the_condition_learns_unless_it_is_frozen(small_model, diffusion, frozen):
+    network = LLDif(small_model(), diffusion(), faces())
+    network.start_from(StageOne(small_model(), faces()), warm=True, frozen_encoder=frozen)
+    network.train().infer_prior(network.see(images(4)), torch.randn(4, 16)).sum().backward()
+    assert network.image_encoder.training != frozen
+    assert all((parameter.grad is None) == frozen for parameter in network.image_encoder.parameters())
 
 
 @pytest.mark.parametrize("predicts", ["z0", "noise"])

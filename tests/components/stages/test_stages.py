@@ -1,7 +1,9 @@
 """The stages that need no engine, one after the other, on a few faces: what each leaves, and the same bytes again."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +13,24 @@ import yaml
 from components import experiment
 from components.config import parse
 from components.data import table
-from components.learning import evaluation, inference
+from components.learning import checkpoint, evaluation, inference
 from components.learning.metrics import majority_share
+from components.lowlight import gamma
 from components.lowlight.camera import photograph
 from components.lowlight.noise import keys_of
 from components.records import DataError, file_sha256
+from components.stages.evaluate import MODELS
 
 OUTPUTS = {
     "ingest": {"faces.parquet", "rejects.parquet", "faces.json"},
-    "darken": {"dark_valid.parquet", "dark_test.parquet"},
+    "darken": {"dark_valid.parquet", "dark_test.parquet", "gamma_valid.parquet"},
     "train_prior": {"prior.safetensors", "prior_history.json"},
     "train_diffusion": {"lldif.safetensors", "lldif_history.json"},
     "train_baseline": {"baseline.safetensors", "baseline_history.json"},
-    "evaluate": {"predictions.parquet", "scores.json", "slices.json", "darkness.json", "confusion.json"},
-}
+    "evaluate": {
+        "predictions.parquet", "scores.json", "slices.json", "probes.json", "darkness.json", "confusion.json",
+    },
+}  # fmt: skip
 
 
 STAGES = [stage for stage in experiment.STAGES if stage not in experiment.NEED_AN_ENGINE]
@@ -66,8 +72,16 @@ def test_every_stage_leaves_its_outputs_and_nothing_else(done):
     assert done[2] == OUTPUTS
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_knows_every_output(repository, stage):
+    spec = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["do"]
+    kept = [entry for kind in ("outs", "metrics", "plots") for entry in spec.get(kind, [])]
+    names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in kept]
+    assert {Path(name).name for name in names} == OUTPUTS[stage]
+
+
 def test_every_stage_reports_each_step_up_to_the_last(done):
-    totals = {"darken": 6, "train_prior": 2, "train_diffusion": 2, "train_baseline": 2, "evaluate": 3}
+    totals = {"darken": 7, "train_prior": 2, "train_diffusion": 2, "train_baseline": 2, "evaluate": 4}
     for stage, total in totals.items():
         assert [(r.stage, r.step, r.total) for r in done[1][stage]] == [(stage, n, total) for n in range(1, total + 1)]
     last = done[1]["ingest"][-1]
@@ -94,6 +108,7 @@ def test_dark_faces_are_the_faces_of_their_split_at_every_rung(done):
         assert dark.ids == faces.ids * 3
         assert np.array_equal(dark.at(1.0).images, faces.images)
         assert np.array_equal(dark.at(0.05).labels, faces.labels)
+        assert np.array_equal(dark.at(0.05).votes, faces.votes)
         assert not np.array_equal(dark.at(0.05).images, faces.images)
 
 
@@ -107,6 +122,20 @@ def test_the_ladder_is_drawn_from_the_faces_id_and_its_exposure(done, params):
         assert np.array_equal(dark.at(exposure).images, expected.permute(0, 2, 3, 1).numpy())
 
 
+def test_the_other_darkness_is_a_table_of_its_own_at_no_exposure(done):
+    """So neither a training, which has no such table, nor a gate, which selects by exposure, can meet it."""
+    folder, _, _ = done
+    faces, dark = table.read_split(folder / "faces.parquet", "valid"), table.read_dark(folder / "gamma_valid.parquet")
+    assert (dark.ids, np.isnan(dark.exposures).all()) == (faces.ids, True)
+    assert np.array_equal(dark.votes, faces.votes)
+    keys = keys_of(faces.ids, [0.0] * 21, 0)
+    expected = gamma.darken(torch.from_numpy(faces.images).permute(0, 3, 1, 2), keys)
+    assert np.array_equal(dark.images, expected.permute(0, 2, 3, 1).numpy())
+    for split in ("valid", "test"):
+        assert set(table.read_dark(folder / f"dark_{split}.parquet").exposures) == {1.0, 0.2, 0.05}
+    assert set(evaluation.read(folder / "predictions.parquet", "candidate").exposures) == {1.0, 0.2, 0.05}
+
+
 def test_a_history_has_a_row_for_each_epoch_as_it_was_reported(done):
     folder, reports, _ = done
     for stage, name in (("train_prior", "prior"), ("train_diffusion", "lldif"), ("train_baseline", "baseline")):
@@ -116,19 +145,63 @@ def test_a_history_has_a_row_for_each_epoch_as_it_was_reported(done):
 
 def test_scores_and_plot_points_are_those_of_the_predictions(done):
     folder, reports, _ = done
-    scores, points = (json.loads((folder / name).read_text()) for name in ("scores.json", "darkness.json"))
-    dark = table.read_dark(folder / "dark_valid.parquet")
+    scores, points = (read(folder, name) for name in ("scores.json", "darkness.json"))
+    dark, other = (table.read_dark(folder / f"{name}_valid.parquet") for name in ("dark", "gamma"))
     assert scores["majority"] == round(majority_share(dark.labels), 4)
+    assert scores["votes_entropy"] == 0  # nobody voted on drawn faces
     for number, model in enumerate(("candidate", "baseline")):
         rows = evaluation.read(folder / "predictions.parquet", model)
-        temperature = scores[model].pop("temperature")
-        assert 0.05 <= temperature <= 20
-        assert scores[model] == evaluation.summary(evaluation.scores(rows))
+        one = inference.load(folder / MODELS[model])
+        gamma_rows = evaluation.of(other, inference.predict(one, other.images))
+        scored = [*evaluation.scores(rows), evaluation.score_of("gamma", gamma_rows)]
+        assert scores[model] == evaluation.summary(scored) | {"temperature": one.temperature}
+        assert 0.05 <= one.temperature <= 20
         by_rung = {"clean": 1.0, "0.2": 0.2, "0.05": 0.05}
         assert {(p["exposure"], p["accuracy"]) for p in points if p["model"] == model} == {
             (by_rung[one.exposure], round(one.accuracy, 4)) for one in evaluation.scores(rows)
         }
-        assert set(reports["evaluate"][number].metrics) == {f"accuracy_{rung}" for rung in by_rung}
+        assert set(reports["evaluate"][number].metrics) == {f"accuracy_{rung}" for rung in (*by_rung, "gamma")}
+        assert [(row["brighter"], row["darker"]) for row in scores["trend"][model]] == [
+            ("clean", "0.2"),
+            ("0.2", "0.05"),
+        ]
+
+
+def test_every_figure_has_its_interval_at_every_exposure_and_in_the_other_darkness(done):
+    folder, _, _ = done
+    scores, slices = read(folder, "scores.json"), read(folder, "slices.json")
+    for model in MODELS:
+        found = {(r["exposure"], r["metric"]): r for r in slices if (r["model"], r["slice"]) == (model, "all")}
+        for metric in evaluation.FIGURES:
+            for rung in ("clean", "0.2", "0.05", "gamma"):
+                assert found[rung, metric]["value"] == scores[model][metric][rung]
+
+
+def test_the_probes_are_of_the_faces_at_the_exposure_asked_for(done):
+    folder, _, _ = done
+    found, scores = read(folder, "probes.json"), read(folder, "scores.json")
+    assert found["exposure"] == "0.05"
+    assert found["lldif"]["one_chain"] == {name: scores["candidate"][name]["0.05"] for name in ("accuracy", "nll")}
+    assert list(found["stage_one"]) == ["own_prior"]
+
+
+def test_a_model_that_answers_with_what_is_no_number_is_one_line(done, params, tmp_path):
+    folder = tmp_path / "runs"
+    shutil.copytree(done[0], folder)
+    tensors, notes = checkpoint.read(folder / "baseline.safetensors")
+    tensors["llformer.head.bias"][2] = float("nan")
+    checkpoint.write(folder / "baseline.safetensors", tensors, notes)
+    for name in OUTPUTS["evaluate"]:
+        (folder / name).unlink()
+    with pytest.raises(
+        DataError, match=r"^baseline\.safetensors: probabilities of 21 of 21 faces, [^\n]*train it again$"
+    ):
+        run(params, "evaluate", folder)
+    assert not OUTPUTS["evaluate"] & {path.name for path in folder.iterdir()}
+
+
+def read(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def test_predictions_are_what_the_models_answer(done):
