@@ -9,7 +9,7 @@ from components.config import ConfigError
 
 PLAIN = "plain"  # what every other method is read against
 CEILING = "clean_ceiling"  # what the same recogniser does where there is light
-PRIOR_SHARE = 0.15  # of LLDif's epochs that stage 1 gets: each is one that the recogniser lacks
+PRIOR_SHARE = 0.1  # of LLDif's epochs that stage 1 gets: each is one that the recogniser lacks
 
 RAW: Mapping[str, Any] = {"model.light.form": "srgb", "model.light.blurs": False}
 GAIN: Mapping[str, Any] = {"model.light.form": "auto_gain", "model.light.blurs": False}
@@ -50,14 +50,29 @@ class Method:
         return result
 
 
+ORDINARY: Mapping[str, Any] = {**GAIN, "objective.balance": "none", "inference.flip_average": False}
+
+
 def peer(name: str, says: str) -> Method:
-    return Method(name, "baseline", says, {"train_baseline.peer": name})
+    """As it is known: auto-gain, votes as targets, and none of the recipe's remedies."""
+    return Method(name, "baseline", says, {"train_baseline.peer": name, **ORDINARY})
 
 
 METHODS = (
     peer(PLAIN, "the same recogniser, one learned constant in place of the prior"),
-    Method("plain_raw", "baseline", "plain, seeing sRGB as it is", {"train_baseline.peer": PLAIN, **RAW}),
-    Method("plain_auto_gain", "baseline", "plain, seeing mean 0, deviation 1", {"train_baseline.peer": PLAIN, **GAIN}),
+    Method("plain_raw", "baseline", "plain, seeing sRGB as it is", {"train_baseline.peer": PLAIN, **ORDINARY, **RAW}),
+    Method(
+        "plain_remedied",
+        "baseline",
+        "plain, with every remedy of the recipe that needs no prior: input, balance, flips",
+        {"train_baseline.peer": PLAIN},
+    ),
+    Method(
+        "plain_wide",
+        "baseline",
+        "plain_remedied with DLNet: as many parameters as LLDif with its encoder",
+        {"train_baseline.peer": PLAIN, "model.llformer.landmarks": "own"},
+    ),
     peer("resnet18", "a ResNet-18 for small faces, of as many parameters"),
     peer("poster", "POSTER++ without pretraining, of as many parameters"),
     peer("denoise_then_classify", "a denoiser that learns from clean images, a classifier on what it makes"),
@@ -76,36 +91,63 @@ def ablation(name: str, says: str, overrides: Mapping[str, Any]) -> Method:
 ABLATIONS = (
     ablation("label_in_prior", "the label among PNET's inputs, as in the paper", {"model.prior.label_input": True}),
     ablation("no_contrast", "no loss ties Z to the label's prompt", {"train_prior.loss.contrastive_weight": 0.0}),
-    ablation("clean_prior", "Z of the clean image", {"model.prior.sees": "clean"}),
     ablation("dark_prior", "Z of the dark image", {"model.prior.sees": "dark"}),
     ablation("free_prior", "Z of any scale", {"model.prior.normalised": False}),
     ablation("cold_start", "the recogniser does not begin with stage 1's", {"train_diffusion.warm_start": False}),
-    ablation("one_schedule", "the learning rate falls once, over both stages", {"train_prior.epochs_after": 1}),
+    ablation(
+        "two_schedules",
+        "the learning rate falls in each stage",
+        {"train_prior.epochs_after": 0, "train_diffusion.epochs_before": 0},
+    ),
     ablation("noised_start", "chains start from noised Z", {"train_diffusion.loss.pure_noise_share": 0.0}),
     ablation(
         "no_prior_loss",
         "nothing asks stage 2 for stage 1's Z",
         {"train_diffusion.loss.kl_weight": 0.0, "train_diffusion.loss.l1_weight": 0.0},
     ),
-    ablation(
-        "no_teacher",
-        "stage 1 teaches no answers and no features",
-        {"train_diffusion.loss.logit_weight": 0.0, "train_diffusion.loss.feature_weight": 0.0},
-    ),
     ablation("mlp", "an MLP of the same layers in place of the chain", {"diffusion.form": "mlp"}),
     ablation("one_step", "T = 1", {"diffusion.steps": 1}),
     ablation("two_steps", "T = 2", {"diffusion.steps": 2}),
     ablation("eight_steps", "T = 8", {"diffusion.steps": 8}),
-    ablation("one_chain", "K = 1", {"diffusion.samples": 1}),
     ablation("eight_chains", "K = 8", {"diffusion.samples": 8}),
     ablation("raw", "sees sRGB as it is", RAW),
     ablation("auto_gain", "sees mean 0, deviation 1", GAIN),
     ablation("anscombe", "sees photons, stabilised", {"model.light.form": "anscombe", "model.light.blurs": False}),
     ablation("exposure", "the modulation hears the exposure", {"model.exposure_condition": True}),
+    ablation("frozen_encoder", "E_I does not learn in stage 2", {"train_diffusion.frozen_encoder": True}),
+    ablation("all_prior", "Z is never withheld in stage 1", {"train_prior.loss.prior_dropout": 0.0}),
+    ablation("unaligned", "dark and clean faces are not aligned", {"train_prior.loss.alignment_weight": 0.0}),
+    ablation("darker_views", "dark aligned with darker", {"train_prior.loss.darker_weight": 0.1}),
+    ablation("noisy_prior", "noise of .3 on the Z that guides stage 1", {"train_prior.loss.prior_noise": 0.3}),
+    ablation(
+        "teacher",
+        "stage 1 is a clean teacher: its logits and features are learned",
+        {
+            "train_prior.loss.clean_share": 1.0,
+            "train_diffusion.loss.teacher_sees": "clean",
+            "train_diffusion.loss.logit_weight": 0.5,
+            "train_diffusion.loss.feature_weight": 0.1,
+        },
+    ),
+    ablation(
+        "own_teacher",
+        "its own answer for the clean face is learned",
+        {
+            "train_diffusion.loss.teacher": "itself",
+            "train_diffusion.loss.teacher_sees": "clean",
+            "train_diffusion.loss.logit_weight": 0.5,
+        },
+    ),
+    ablation(
+        "denoising", "one denoising step learned beside the chain", {"train_diffusion.loss.denoising_weight": 1.0}
+    ),
+    ablation("phased", "Z-hat alone for a tenth of stage 2", {"train_diffusion.loss.prior_phase": 0.1}),
+    ablation("noise_form", "the denoiser predicts the noise", {"diffusion.predicts": "noise"}),
+    ablation("landmarks", "with DLNet, own encoders", {"model.llformer.landmarks": "own"}),
+    ablation("unbalanced", "no logit adjustment", {"objective.balance": "none"}),
+    ablation("class_weights", "class weights", {"objective.balance": "class_weights"}),
+    ablation("one_side", "no flip averaging", {"inference.flip_average": False}),
     ablation("labels", "aims at labels", {"objective.targets": "label"}),
-    ablation("votes", "aims at votes", {"objective.targets": "votes"}),
-    ablation("balanced", "logit adjustment", {"objective.balance": "logit_adjustment", "objective.strength": 0.5}),
-    ablation("flips", "answers for the mirror image too", {"inference.flip_average": True}),
 )
 
 GROUPS = {"peers": METHODS, "ablations": ABLATIONS, "all": METHODS + ABLATIONS}

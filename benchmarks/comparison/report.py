@@ -64,10 +64,9 @@ def mean_score(runs: Sequence[Line], metric: str) -> dict[str, float]:
 
 def markdown(found: Sequence[Line], root: Path) -> str:
     """A table per metric. Differences to plain need the predictions of both, which are under `root` where they ran."""
-    found = [line for line in found if line["trial"] is None]
     methods = by_method(found)
     against_plain = {name: difference(runs, methods.get(PLAIN, []), root) for name, runs in methods.items()}
-    parts = [provenance(found)]
+    parts = [provenance([line for runs in methods.values() for line in runs])]
     for metric in METRICS:
         means = {name: mean_score(runs, metric.name) for name, runs in methods.items()}
         if any(means.values()):

@@ -32,7 +32,7 @@ def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
     decayed = [value for name, value in others if value.ndim > 1 and not is_embedding(name)]
     free = [value for name, value in others if value.ndim <= 1 or is_embedding(name)]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    adamw = AdamW([group for group in groups if group["params"]], lr=config.adamw_rate, betas=(0.9, 0.98))
+    adamw = AdamW([group for group in groups if group["params"]], lr=config.adamw_rate, betas=(0.9, 0.98), fused=True)
     return [adamw, Muon(matrices, config.muon_rate, config.weight_decay)] if matrices else [adamw]
 
 

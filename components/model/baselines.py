@@ -3,6 +3,7 @@
 All see what LLDif sees, and have about as many parameters as its recogniser.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +31,6 @@ Peer = Literal[
     "clean_ceiling",
 ]
 
-LARGEST = 40  # times the smallest width of a peer: sizes beyond the plain recogniser's largest preset
 RESTORER_SHARE = 0.1  # of the classifier's parameters that the network before it has
 RESTORER_BLOCKS = 2
 MEMBERS = 3
@@ -161,7 +161,8 @@ class RestoredFirst(Plain):
     def __init__(self, config: ModelConfig, faces: FacesConfig, joint: bool) -> None:
         super().__init__(config, faces)
         self.joint = joint
-        self.restorer = Restorer(self.planes, restorer_width(parameters_of(self.llformer)))
+        planes = light.planes_of(config.light, faces.shape[2])
+        self.restorer = Restorer(planes, restorer_width(parameters_of(self.llformer)))
 
     def restore(self, images: Tensor) -> Seen:
         seen = self.see(images)
@@ -197,25 +198,31 @@ def restorer_width(classifier_parameters: int) -> int:
     return max(8, 8 * round((per_block / 9) ** 0.5 / 8))
 
 
-def as_large_as_plain(make: Callable[[int], nn.Module], config: ModelConfig, faces: FacesConfig) -> int:
-    """The number, of those up to LARGEST, with which `make` builds what has about the plain recogniser's parameters."""
+def as_large_as_plain(make: Callable[[int], nn.Module], config: ModelConfig, faces: FacesConfig) -> nn.Module:
+    """What `make` builds of the number (1, 2, ..: the more, the wider) that comes nearest to plain's parameters."""
     with torch.device("meta"):  # counted, not made
         wanted = parameters_of(Plain(config, faces))
-        return min(range(1, LARGEST + 1), key=lambda number: abs(parameters_of(make(number)) - wanted))
+        sizes = (parameters_of(make(number)) for number in itertools.count(1))
+        known = [*itertools.takewhile(lambda size: size < wanted, sizes)]
+        above = parameters_of(make(len(known) + 1))
+    nearer_below = known and wanted - known[-1] < above - wanted
+    return make(len(known) if nearer_below else len(known) + 1)
 
 
 def _resnet18(config: ModelConfig, faces: FacesConfig) -> nn.Module:
     def make(number: int) -> ResNet18:
         return ResNet18(config, faces, 2 * number)
 
-    return make(as_large_as_plain(make, config, faces))
+    return as_large_as_plain(make, config, faces)
 
 
 def _poster(config: ModelConfig, faces: FacesConfig) -> nn.Module:
-    def make(number: int) -> Poster:
-        return Poster(config, faces, (8 * number, 16 * number, 24 * number))
+    unit = max(4, *PRESETS[config.llformer.preset].dlnet.heads)  # what heads divide
 
-    return make(as_large_as_plain(make, config, faces))
+    def make(number: int) -> Poster:
+        return Poster(config, faces, (unit * number, 2 * unit * number, 3 * unit * number))
+
+    return as_large_as_plain(make, config, faces)
 
 
 PEERS: dict[Peer, Callable[[ModelConfig, FacesConfig], nn.Module]] = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn, no_grad
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 Three = tuple[int, int, int]  # one number per scale, from the finest to the coarsest
@@ -95,6 +95,6 @@ def cost(network: nn.Module, *inputs: Tensor) -> tuple[int, int]:
 
     Counted are convolutions and products of matrices. The network comes back in evaluation mode.
     """
-    with FlopCounterMode(display=False) as counter, no_grad():
+    with FlopCounterMode(display=False) as counter:  # with gradients: its hooks ask for them
         network.eval()(*inputs)
     return sum(value.numel() for value in network.parameters()), counter.get_total_flops()

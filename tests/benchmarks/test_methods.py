@@ -31,10 +31,13 @@ def test_the_stages_of_every_method_share_its_epochs(total):
 
 def test_one_schedule_spans_the_epochs_that_the_stages_get():
     content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
-    (spanning,) = chosen("lldif_one_schedule")
-    changed = spanning.applied(content, 20)
-    assert (changed["train_prior"]["epochs"], changed["train_prior"]["epochs_after"]) == (3, 17)
-    assert (changed["train_diffusion"]["epochs"], changed["train_diffusion"]["epochs_before"]) == (17, 3)
+    (lldif,) = chosen("lldif")
+    changed = lldif.applied(content, 20)
+    assert (changed["train_prior"]["epochs"], changed["train_prior"]["epochs_after"]) == (2, 18)
+    assert (changed["train_diffusion"]["epochs"], changed["train_diffusion"]["epochs_before"]) == (18, 2)
+    (apart,) = chosen("lldif_two_schedules")
+    changed = apart.applied(content, 20)
+    assert (changed["train_prior"]["epochs_after"], changed["train_diffusion"]["epochs_before"]) == (0, 0)
 
 
 def test_no_two_methods_have_one_name():

@@ -23,14 +23,14 @@ def test_a_stage_is_given_its_own_sections_and_nothing_else(stage):
 
 
 def test_what_each_stage_is_given_is_what_it_needs():
-    training = ["compute", "camera", "batches", "optim", "model"]
+    training = ["compute", "camera", "batches", "optim", "objective", "model"]
     assert {stage: sorted(experiment.sections(stage)) for stage in experiment.STAGES} == {
         "ingest": ["ingest"],
         "validate": ["ingest", "validation"],
         "darken": ["camera", "darken"],
         "train_prior": sorted([*training, "train_prior"]),
-        "sweep": sorted([*training, "diffusion", "train_diffusion", "sweep"]),
-        "train_diffusion": sorted([*training, "diffusion", "train_diffusion"]),
-        "train_baseline": sorted([*training, "train_baseline"]),
+        "sweep": sorted([*training, "inference", "diffusion", "train_diffusion", "sweep"]),
+        "train_diffusion": sorted([*training, "inference", "diffusion", "train_diffusion"]),
+        "train_baseline": sorted([*training, "inference", "train_baseline"]),
         "evaluate": ["compute", "evaluation"],
     }

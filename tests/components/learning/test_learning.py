@@ -19,9 +19,9 @@ BRIGHT = 0.15
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded_faces, stage_one_loss):
-    """Stage 1, five epochs of 1,050 faces, and 252 faces of unseen subjects."""
+    """Stage 1, seven epochs of 1,050 faces, and 252 faces of unseen subjects."""
     train, unseen = drawn_faces("train", 1050), drawn_faces("valid", 252)
-    plan = course(epochs=5, size=32)
+    plan = course(epochs=7, size=32)
     prepare(plan.compute)
     network = StageOne(small_model(), embedded_faces)
     exposures = np.full(len(unseen.ids), BRIGHT)

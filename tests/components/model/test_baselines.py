@@ -57,7 +57,7 @@ def test_every_peer_answers_for_grey_and_colour_faces_of_any_size(small_model, p
 @pytest.mark.parametrize("peer", [peer for peer in PEERS if peer != "ensemble"])
 def test_a_peer_is_of_the_size_of_the_plain_recogniser(small_model, peer):
     plain = parameters_of(Plain(small_model(), faces()))
-    assert 0.75 < parameters_of(PEERS[peer](small_model(), faces())) / plain < 1.3
+    assert 0.7 < parameters_of(PEERS[peer](small_model(), faces())) / plain < 1.3
 
 
 def test_resnet18_at_its_own_width_has_the_parameters_of_the_paper(small_model):
@@ -137,7 +137,7 @@ def test_a_student_learns_from_its_teachers_answer_to_the_clean_face_and_the_tea
     assert all(value.grad is None for value in teacher.network.parameters())
     assert network.llformer.head.weight.grad.abs().max() > 0
     other = Batch(sample.images, sample.clean.flip(2), sample.labels, sample.targets, sample.keys)
-    assert float(student.loss(other, 0.0)[0]) != float(student.loss(sample, 0.0)[0])
+    assert not torch.equal(student.loss(other, 0.0)[0], student.loss(sample, 0.0)[0])
 
 
 def test_the_ceiling_and_the_teacher_never_see_a_dark_face(small_model):
@@ -146,7 +146,7 @@ def test_the_ceiling_and_the_teacher_never_see_a_dark_face(small_model):
         first.network.eval()
         one, other = batch(), batch()
         same_clean = Batch(other.images, one.clean, one.labels, one.targets, one.keys)
-        assert float(first.loss(one, 0.0)[0]) == float(first.loss(same_clean, 0.0)[0])
+        assert torch.equal(first.loss(one, 0.0)[0], first.loss(same_clean, 0.0)[0])
         assert first.clean
 
 

@@ -33,23 +33,6 @@ def step(network: LLformer, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     return loss.detach()
 
 
-@pytest.mark.parametrize(
-    ("preset", "landmarks", "images", "channels", "size", "expected"),
-    [
-        ("tiny", "none", "own", 1, 48, (289_277, 18_922_848)),
-        ("tiny", "own", "own", 1, 48, (418_400, 26_300_768)),
-        ("base", "none", "own", 3, 64, (6_319_882, 569_446_400)),
-        ("base", "own", "own", 3, 64, (7_620_417, 670_109_696)),
-        ("paper", "mobilefacenet", "ir50", 3, 112, (39_629_816, 13_677_050_624)),
-        ("paper", "mobilefacenet", "ir50", 3, 224, (39_629_816, 17_477_522_432)),
-    ],
-)
-def test_what_a_preset_costs_is_known(preset, landmarks, images, channels, size, expected):
-    """Parameters, and operations for one face: what benchmarks/presets.py prints (8 classes, Z of 64)."""
-    network = recogniser(channels, preset=preset, landmarks=landmarks, images=images)
-    assert cost(network, seen(1, channels, size), torch.zeros(1, PRIOR)) == expected
-
-
 def test_a_known_layer_costs_what_a_hand_counts():
     """Two a multiply-add: 9 * 2 * 3 for each of 25 places, then 75 * 4; parameters 9 * 2 * 3 + 75 * 4 + 4."""
     network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(75, 4))
@@ -65,6 +48,25 @@ def test_grey_and_colour_faces_of_any_size_get_logits_features_and_three_scales(
     sides = [-(-size // stride) for stride in (4, 8, 16)]
     shapes = [tuple(scale.shape) for scale in network.scale_features(x, z)]
     assert shapes == [(2, width, side, side) for width, side in zip((32, 64, 80), sides, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("preset", "channels", "size", "shapes"),
+    [
+        ("base", 1, 48, [(64, 12), (128, 6), (256, 3)]),
+        ("base", 3, 64, [(64, 16), (128, 8), (256, 4)]),
+        ("paper", 3, 224, [(64, 28), (128, 14), (256, 7)]),
+        ("paper", 3, 112, [(64, 14), (128, 7), (256, 4)]),
+    ],
+)
+def test_the_larger_presets_have_the_maps_they_say(preset, channels, size, shapes):
+    network, z = recogniser(channels, preset=preset, landmarks="own").eval(), torch.zeros(1, PRIOR)
+    with torch.no_grad():
+        maps = network.scale_features(seen(1, channels, size), z)
+        tokens = network.to_tokens([maps, network.dlnet(seen(1, channels, size))])
+        assert network(seen(1, channels, size), z).shape == (1, CLASSES)
+    assert [tuple(x.shape[1:]) for x in maps] == [(c, side, side) for c, side in shapes]
+    assert tokens.shape == (1, 3 * shapes[-1][1] ** 2, network.width)
 
 
 def test_a_new_recogniser_does_not_care_for_the_prior_and_one_that_learnt_does():

@@ -216,12 +216,12 @@ def test_predictions_are_what_the_models_answer(done):
         assert rows.ids == dark.ids
 
 
-def test_stage_two_keeps_the_prior_of_stage_one(done):
+def test_stage_two_keeps_the_encoder_of_stage_one_where_it_is_frozen(done):
     folder, _, _ = done
     one, two = (inference.load(folder / f"{name}.safetensors").network.state_dict() for name in ("prior", "lldif"))
-    frozen = [name for name in one if name.startswith("prior.")]
-    assert frozen
-    assert all(np.array_equal(one[name].numpy(), two[name].numpy()) for name in frozen)
+    encoder = [name for name in two if name.startswith("image_encoder.")]
+    assert encoder
+    assert all(np.array_equal(one[f"prior.{name}"].numpy(), two[name].numpy()) for name in encoder)
     assert not np.array_equal(one["llformer.head.weight"].numpy(), two["llformer.head.weight"].numpy())
 
 

@@ -1,0 +1,31 @@
+"""What a preset costs is recorded: a change of sizes is a decision, never a side effect. 4 s, for IR-50 twice."""
+
+import pytest
+
+from benchmarks.presets import CASES, cost_of, main
+
+RECORDED = (
+    (289_277, 18_922_848),  # tiny, none, own, 48 px
+    (289_565, 34_481_920),  # tiny, none, own, 64 px
+    (418_400, 26_300_768),  # tiny, own, own, 48 px
+    (6_319_306, 318_734_336),  # base, none, own, 48 px
+    (6_319_882, 569_446_400),  # base, none, own, 64 px
+    (7_620_417, 670_109_696),  # base, own, own, 64 px
+    (18_807_402, 5_469_151_232),  # paper, none, own, 224 px
+    (24_124_920, 7_026_263_040),  # paper, own, own, 224 px
+    (39_629_816, 13_677_050_624),  # paper, mobilefacenet, ir50, 112 px
+    (39_629_816, 17_477_522_432),  # paper, mobilefacenet, ir50, 224 px
+)
+
+
+@pytest.mark.parametrize(("case", "recorded"), list(zip(CASES, RECORDED, strict=True)))
+def test_what_a_preset_costs_is_known(case, recorded):
+    assert cost_of(case) == recorded
+
+
+def test_the_table_has_a_row_for_each(capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.presets.CASES", CASES[:3])
+    main()
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [cell.strip() for cell in rows[0].split("|")[4:-1]] == ["48 px grey", "289,277", "18.9"]
+    assert len(rows) == 3

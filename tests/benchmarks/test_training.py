@@ -1,0 +1,39 @@
+"""The benchmark of training compares networks of like operations, on the stage's own batches. 3 s."""
+
+import pytest
+import torch
+
+from benchmarks import training
+from components import experiment
+from components.model.baselines import ResNet18
+from components.model.lldif import FacesConfig
+from components.model.presets import cost
+
+
+@pytest.fixture(scope="module")
+def params() -> experiment.Experiment:
+    return experiment.load(training.PARAMS)
+
+
+def test_no_other_width_is_nearer_to_the_operations_of_the_recogniser(params):
+    ours, theirs = training.rivals(params.model).values()
+    image, faces = (
+        torch.zeros(1, 1, 48, 48, dtype=torch.uint8),
+        FacesConfig(classes=training.EMOTIONS, shape=(48, 48, 1)),
+    )
+    aim, width = cost(ours, image)[1], theirs.head.in_features // 8
+    distances = {w: abs(cost(ResNet18(params.model, faces, w), image)[1] - aim) for w in (width - 1, width, width + 1)}
+    assert width == min(distances, key=distances.__getitem__)
+
+
+def test_a_round_learns_from_every_batch_and_counts_all_its_time(params, monkeypatch):
+    monkeypatch.setattr(training, "BATCH", {"cpu": 8, "cuda": 8})
+    monkeypatch.setattr(training, "DRAWN", 8)
+    faces, ticks = training.grey_faces(training.STEPS * 8), iter(range(100))
+    network = training.rivals(params.model)["plain"]
+    before = network.llformer.head.weight.detach().clone()
+    learn = training.learner(network, params, compiled=False)
+    spent = training.one_round(learn, training.stream(params, faces, 0), lambda: float(next(ticks)))
+    assert (spent.data, spent.compute, spent.step) == (1, 1, 2)
+    assert next(ticks) == 3 * training.STEPS
+    assert not torch.equal(network.llformer.head.weight, before)

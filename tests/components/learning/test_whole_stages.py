@@ -1,0 +1,115 @@
+"""Both stages and the baseline as a whole: what a gradient reaches, what they can learn, and that refactors keep both.
+
+About 15 s on one thread.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from components.learning import losses
+from components.learning.batches import Batch
+from components.learning.optim import OptimConfig, optimizers
+from components.lowlight.noise import keys_of
+from components.model.baselines import Plain
+from components.model.light import LightConfig
+from components.model.lldif import FacesConfig, LLDif, StageOne
+
+FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(48, 48, 1))
+EVERY_TERM = {"alignment_weight": 0.1, "darker_weight": 0.1, "prior_dropout": 0.5, "prior_noise": 0.1}
+STAGES = ("plain", "stage_one", "lldif")
+# the losses of three steps from seed 3 in float32, written down on 2026-11-22; a refactor leaves them as they are
+RECORDED = {
+    "plain": (1.117569, 0.748461, 0.438105),
+    "stage_one": (2.212734, 1.658506, 1.134255),
+    "lldif": (2.229639, 1.809410, 1.546031),
+}
+
+
+def batch(count: int = 12) -> Batch:
+    generator = torch.Generator().manual_seed(8)
+    labels = torch.arange(count) % 3
+    images = torch.randint(0, 90, (3, count, 1, 48, 48), generator=generator, dtype=torch.uint8)
+    for number, label in enumerate(labels.tolist()):
+        images[:, number, :, :, 16 * label : 16 * label + 16] += 100
+    keys = keys_of([str(number) for number in range(count)], [0.0] * count, 0)
+    return Batch(images[0], images[1], labels, torch.eye(3)[labels], keys, images[2])
+
+
+@pytest.fixture
+def stage(small_model, diffusion, stage_one_loss, stage_two_loss, objective, awake):
+    """(network, loss) by name, with every part and every term."""
+
+    def build(name: str) -> tuple[nn.Module, Callable[[Batch], tuple[Tensor, Tensor]]]:
+        torch.manual_seed(3)
+        model = small_model(light=LightConfig(form="anscombe", blurs=True), exposure_condition=True)
+        if name == "plain":
+            plain = awake(Plain(model, FACES))
+            return plain, lambda one: losses.plain(plain, one, objective())
+        stage_one = awake(StageOne(model, FACES))
+        if name == "stage_one":
+            config = stage_one_loss(**EVERY_TERM)
+            return stage_one, lambda one: losses.stage_one(stage_one, one, config, objective())
+        network = LLDif(model, diffusion(), FACES)
+        network.start_from(stage_one, warm=True, frozen_encoder=False)
+        stage_one.requires_grad_(False).eval()
+        config = stage_two_loss(logit_weight=0.5, feature_weight=0.1, denoising_weight=0.5, teacher_sees="clean")
+        return network, lambda one: losses.stage_two(network, stage_one, one, 0.5, config, objective())
+
+    return build
+
+
+def three_steps(network: nn.Module, loss: Callable[[Batch], tuple[Tensor, Tensor]]) -> list[float]:
+    optim = OptimConfig(kind="muon", adamw_rate=0.002, muon_rate=0.02, weight_decay=0.02, warmup_share=0.0)
+    optimisers, found = optimizers(network.train(), optim), []
+    for _ in range(3):
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        total, _ = loss(batch())
+        total.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        found.append(float(total.detach()))
+    return found
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_losses_are_those_of_before(stage, name):
+    assert three_steps(*stage(name)) == pytest.approx(RECORDED[name], rel=2e-3)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_gradient_reaches_all_that_learns_and_nothing_that_is_frozen(stage, name):
+    network, loss = stage(name)
+    loss(batch())[0].backward()
+    for place, parameter in network.named_parameters():
+        assert (parameter.grad is not None and bool(parameter.grad.abs().max() > 0)) == parameter.requires_grad, place
+
+
+def test_nothing_reaches_the_teacher(stage, small_model):
+    network, loss = stage("lldif")
+    teacher = next(cell.cell_contents for cell in loss.__closure__ if isinstance(cell.cell_contents, StageOne))
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    three_steps(network, loss)
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["stage_one", "lldif"])
+def test_a_stage_can_learn_a_few_faces_by_heart(stage, name):
+    network, loss = stage(name)
+    (optimiser,) = optimizers(
+        network.train(),
+        OptimConfig(kind="adamw", adamw_rate=0.003, muon_rate=0.02, weight_decay=0.0, warmup_share=0.0),
+    )
+    sample = batch()
+    for _ in range(60):
+        optimiser.zero_grad()
+        total, logits = loss(sample)
+        total.backward()
+        optimiser.step()
+        if torch.equal(logits.argmax(dim=1), sample.labels):
+            break
+    assert torch.equal(logits.argmax(dim=1), sample.labels)
