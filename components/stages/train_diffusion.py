@@ -103,19 +103,14 @@ def override(params: Params, choice: Mapping[str, Any]) -> Params:
     """`params` with some parameters, named by their dotted place, replaced. Raises ValueError, naming the place."""
     content = params.model_dump(mode="json", include=set(Params.model_fields))
     for name, value in choice.items():
-        section = content
+        section: Any = content
         *parents, last = name.split(".")
-        for part in parents:
-            section = section.get(part) if isinstance(section, dict) else None  # type: ignore[assignment]
-        if not isinstance(section, dict) or last not in section:
-            raise ValueError(f"{name}: no such parameter: there is {', '.join(_names(content))}")
+        for depth, part in enumerate([*parents, last]):
+            if not isinstance(section, dict) or part not in section:
+                known = ", ".join(section) if isinstance(section, dict) else "nothing"
+                where = ".".join(parents[:depth]) or "the params"
+                raise ValueError(f"{name}: no such parameter: in {where} there is {known}")
+            if depth < len(parents):
+                section = section[part]
         section[last] = value
     return Params.model_validate_json(json.dumps(content))
-
-
-def _names(content: dict[str, Any], prefix: str = "") -> list[str]:
-    return [
-        name
-        for key, value in content.items()
-        for name in (_names(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
-    ]
