@@ -163,5 +163,8 @@ def test_mcnemars_test_is_the_sign_test_of_discordant_faces(lost, won, p):
 
 def test_intervals_of_a_share_are_the_textbooks():
     """Wilson and Clopper-Pearson of 15 in 148 at 95 %: Newcombe, Statistics in Medicine 17 (1998) 857, table I."""
-    assert share_interval(15, 148, 0.025, "wilson") == (pytest.approx(0.0624, abs=5e-5), pytest.approx(0.1605, abs=5e-5))
+    assert share_interval(15, 148, 0.025, "wilson") == (
+        pytest.approx(0.0624, abs=5e-5),
+        pytest.approx(0.1605, abs=5e-5),
+    )
     assert share_interval(15, 148, 0.025, "exact") == (pytest.approx(0.0578, abs=5e-5), pytest.approx(0.1617, abs=5e-5))
