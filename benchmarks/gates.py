@@ -111,8 +111,8 @@ def picture(found: dict[float, dict[str, float]]) -> str:
     ]
     ticks = [(float(at), f"{at:+d}" if at else "0") for at in range(-3, 4)]
     across = charts.Axis(f"true difference in accuracy, points; margin {100 * MARGIN:g}", -3, 3, ticks)
-    up = charts.Axis("share promoted", 0, 1, [(0, "0"), (0.5, ".5"), (1, "1")])
-    drawn = str(charts.lines(series, across, up, "How often a candidate is promoted", (f"alpha {ALPHA:g}", ALPHA)))
+    up = charts.Axis("share promoted", 0, 1, [(ALPHA, f"α {ALPHA:.2f}"), (0.5, ".5"), (1, "1")])
+    drawn = str(charts.lines(series, across, up, "How often a candidate is promoted", ("", ALPHA)))
     style = (
         "svg{font:13px system-ui,sans-serif;fill:#1a1a1a;background:#fff}.quiet{fill:#666}.grid{stroke:#ddd}"
         ".level{stroke:#666;stroke-dasharray:3 5}.line{fill:none;stroke-width:2.2}.name{font-weight:600}"
