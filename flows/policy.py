@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from components.config import Config, parse, read_yaml
-from components.gates import Gate
+from components.gates.policy import Gates
 from flows.project import ROOT
 
 
@@ -33,7 +33,7 @@ class Policy(Config):
     tracking: Tracking
     registry: Registry
     retention: Retention
-    gates: tuple[Gate, ...] = Field(min_length=1)
+    gates: Gates
 
 
 def load() -> Policy:
