@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from components.config import Config, parse, read_yaml
-from components.gates import Gate
+from components.gates.former import Gate
 from flows.project import ROOT
 
 

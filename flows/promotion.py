@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.gates import Verdict, judge
+from components.gates.former import Verdict, judge
 from components.learning import evaluation
 from components.learning.evaluation import Predictions
 from flows import project, tracking

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.gates import not_worse_p_value
+from components.gates.former import not_worse_p_value
 
 p_value = cache(not_worse_p_value)  # the same counts come again and again
 SEED = 20261122

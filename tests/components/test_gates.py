@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.gates import Floor, NotWorse, judge
+from components.gates.former import Floor, NotWorse, judge
 from components.learning.evaluation import Predictions
 
 FLOOR = Floor(kind="floor", name="floor", exposure=0.2, above_majority=0.1)
