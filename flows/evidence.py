@@ -1,0 +1,203 @@
+"""What is laid before the gates: candidate and champion at work in processes of their own, on the same faces."""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.data.table import notes, open_table
+from components.gates.evidence import Costs, Evidence, Soundness, Table
+from components.learning.evaluation import DARK_RUNGS, exposure_name
+from flows import lineage, project, tracking
+from flows.policy import Policy
+from flows.project import ROOT, Failed
+from flows.tracking import Version
+
+ROUNDS, FACES = 8, 20  # of the measurement of costs, and faces in a round
+CAMERA = "camera"  # the protocol whose ladder is judged, where a table holds several
+
+
+class DoesNotLoad(Failed):
+    """The model's files are here, and no model comes of them."""
+
+
+class Scorer:
+    """A registered model at work in a fresh process, with its own code and nothing of ours."""
+
+    def __init__(self, version: Version, policy: Policy, folder: Path) -> None:
+        self.version = version
+        environment = project.environment() | {"MLFLOW_TRACKING_URI": tracking.tracking_uri(policy)}
+        environment.pop("PYTHONPATH", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", ROOT / "flows" / "scoring.py", version.uri, folder],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def files(self) -> Path:
+        """Wait until the model's files are here. Raises Failed."""
+        return Path(self._answer("does not come from the registry", Failed)["files"])
+
+    def load(self) -> None:
+        """Wait until the model is loaded. Raises DoesNotLoad."""
+        self._answer("does not load", DoesNotLoad)
+
+    def ask(self, **command: object) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command, default=str) + "\n")
+        self.process.stdin.flush()
+        return self._answer("does not answer", Failed)
+
+    def _answer(self, otherwise: str, kind: type[Failed]) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            _, errors = self.process.communicate()
+            last = errors.strip().splitlines()[-1] if errors.strip() else "no word"
+            raise kind(f"{self.version.name} version {self.version.number} {otherwise}: {last[:200]}", "infrastructure")
+        return json.loads(line)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    evidence: Evidence
+    accuracy: dict[str, dict[str, float]]  # of candidate and champion, by exposure
+    latency_milliseconds: dict[str, float]  # of one face, 95th percentile
+
+
+def gather(
+    policy: Policy, experiment: str, candidate: Version, champion: Version | None, look: Callable[[], object]
+) -> Gathered:
+    """Let both models answer the test split; `look` is called when both are loaded and before anything is read.
+
+    A candidate that does not load is evidence too. Raises Failed where the champion does not, or the registry is away.
+    """
+    folder = ROOT / "state" / "gate" / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {"candidate": candidate} | ({"champion": champion} if champion else {})
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        scorers = {}
+        for role, version in versions.items():
+            (place / role).mkdir()
+            scorers[role] = Scorer(version, policy, place / role)
+            stack.callback(scorers[role].close)
+        files = {role: scorer.files() for role, scorer in scorers.items()}
+        soundness = _soundness(scorers["candidate"], candidate, files["candidate"])
+        if soundness.load_error:
+            return Gathered(Evidence(None, None, None, None, soundness), {}, {})
+        if champion:
+            scorers["champion"].load()
+        look()
+        return _answers(experiment, scorers, files, folder, soundness)
+
+
+def _soundness(scorer: Scorer, version: Version, files: Path) -> Soundness:
+    try:
+        scorer.load()
+        error, difference = None, scorer.ask(reproduce=True)["difference"]
+    except DoesNotLoad as failed:
+        error, difference = str(failed), None
+    missing = tuple(name for name in lineage.TAGS if not version.tags.get(name))
+    return Soundness(
+        load_error=error,
+        difference=math.nan if difference is None else difference,
+        pickles=pickles(files),
+        missing_tags=missing,
+        dirty=version.tags.get("git.dirty") != "false",
+    )
+
+
+def pickles(folder: Path) -> tuple[str, ...]:
+    """Files that are pickles, by what they begin with, or archives that hold one, as torch's own format does."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            first = stream.read(2)
+        inside = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+        by_name = path.suffix in (".pkl", ".pickle", ".joblib") or any(name.endswith(".pkl") for name in inside)
+        # protocol 2 and later begin with 0x80 and their number
+        if by_name or (first[:1] == b"\x80" and first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
+            found.append(str(path.relative_to(folder)))
+    return tuple(found)
+
+
+def _answers(
+    experiment: str, scorers: dict[str, Scorer], files: dict[str, Path], folder: Path, soundness: Soundness
+) -> Gathered:
+    runs = project.runs_folder(experiment)
+    test = runs / "dark_test.parquet"
+    tables = {}
+    for role, scorer in scorers.items():
+        scorer.ask(predict=test, out=folder / f"{role}.parquet")
+        tables[role] = read_table(folder / f"{role}.parquet", test, runs / "faces.parquet")
+    costs = _costs(scorers, files, test)
+    evidence = Evidence(
+        tables["candidate"], tables.get("champion"), costs["candidate"], costs.get("champion"), soundness
+    )
+    latency = {role: round(float(np.median(one.latency_p95_milliseconds)), 2) for role, one in costs.items()}
+    return Gathered(evidence, {role: accuracy(table) for role, table in tables.items()}, latency)
+
+
+def read_table(answers: Path, test: Path, faces: Path) -> Table:
+    """A scorer's answers with what is known of the faces."""
+    rows = pq.read_table(answers)
+    if "protocol" in rows.schema.names:
+        rows = rows.filter([protocol == CAMERA for protocol in rows["protocol"].to_pylist()])
+    columns = ["id", "subject", "attributes"]
+    known = pq.read_table(faces, columns=columns, filters=[("split", "=", "test")]).to_pydict()
+    subjects = dict(zip(known["id"], known["subject"], strict=True))
+    attributes = {name: json.loads(own) for name, own in zip(known["id"], known["attributes"], strict=True)}
+    ids = rows["id"].to_pylist()
+    return Table(
+        ids,
+        rows["exposure"].to_numpy(),
+        rows["label"].to_numpy().astype(np.int64),
+        np.array(rows["probabilities"].to_pylist(), dtype=np.float64),
+        [subjects[name] for name in ids],
+        [attributes[name] for name in ids],
+        tuple(notes(open_table(test))["classes"]),
+    )
+
+
+def accuracy(table: Table) -> dict[str, float]:
+    """By exposure, brightest first, and the mean over the dark ones."""
+    right = table.predicted == table.labels
+    rungs = sorted(set(table.exposures.tolist()), reverse=True)
+    found = {rung: round(float(right[table.exposures == rung].mean()), 4) for rung in rungs}
+    dark = [value for rung, value in found.items() if rung in DARK_RUNGS]
+    by_name = {exposure_name(rung): value for rung, value in found.items()}
+    return by_name | ({"mean_dark": round(float(np.mean(dark)), 4)} if dark else {})
+
+
+def _costs(scorers: dict[str, Scorer], files: dict[str, Path], test: Path) -> dict[str, Costs]:
+    """In alternating rounds: what disturbs one model disturbs the other too."""
+    rounds: dict[str, list[dict[str, float]]] = {role: [] for role in scorers}
+    for _ in range(ROUNDS):
+        for role, scorer in scorers.items():
+            rounds[role].append(scorer.ask(cost=FACES, table=test))
+    return {
+        role: Costs(
+            np.array([one["p95_milliseconds"] for one in measured]),
+            np.array([one["faces_per_second"] for one in measured]),
+            sum(path.stat().st_size for path in files[role].rglob("*") if path.is_file()),
+        )
+        for role, measured in rounds.items()
+    }
