@@ -30,6 +30,7 @@ class Table:
 class Costs:
     """One model's costs. Round t of candidate and champion were measured one after the other."""
 
+    device: str  # as a person names it
     latency_p95_milliseconds: np.ndarray  # (T,): one face at a time
     faces_per_second: np.ndarray  # (T,)
     artefact_bytes: int

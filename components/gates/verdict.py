@@ -1,5 +1,6 @@
 """What the gates say, and what follows."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,21 @@ class Verdict:
     faces: int = 0
     p_value: float | None = None
     parts: tuple[Part, ...] = ()
+
+
+ENDS: dict[Outcome, str] = {"pass": "shown", "fail": "refuted", "inconclusive": "undecided"}
+
+
+def bounded(low: float, high: float, limit: float, at_least: bool) -> Outcome:
+    """Where an interval lies: wholly on the asked side of the limit, wholly on the other, or on both.
+
+    What is not a number fails: no gate may pass for want of a figure.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "fail"
+    if not at_least:
+        low, high, limit = -high, -low, -limit
+    return "pass" if low >= limit else "fail" if high < limit else "inconclusive"
 
 
 @dataclass(frozen=True)
