@@ -109,6 +109,18 @@ def gather(
         return _answers(experiment, scorers, files, folder, soundness)
 
 
+def check_loads(policy: Policy, version: Version) -> None:
+    """Raises Failed where the version does not come from the registry, does not load or does not answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = Scorer(version, policy, Path(folder))
+        try:
+            scorer.files()
+            scorer.load()
+            scorer.ask(reproduce=True)
+        finally:
+            scorer.close()
+
+
 def _soundness(scorer: Scorer, version: Version, files: Path) -> Soundness:
     try:
         scorer.load()
@@ -189,12 +201,13 @@ def accuracy(table: Table) -> dict[str, float]:
 
 def _costs(scorers: dict[str, Scorer], files: dict[str, Path], test: Path) -> dict[str, Costs]:
     """In alternating rounds: what disturbs one model disturbs the other too."""
-    rounds: dict[str, list[dict[str, float]]] = {role: [] for role in scorers}
+    rounds: dict[str, list[dict[str, Any]]] = {role: [] for role in scorers}
     for _ in range(ROUNDS):
         for role, scorer in scorers.items():
             rounds[role].append(scorer.ask(cost=FACES, table=test))
     return {
         role: Costs(
+            str(measured[0]["device"]),
             np.array([one["p95_milliseconds"] for one in measured]),
             np.array([one["faces_per_second"] for one in measured]),
             sum(path.stat().st_size for path in files[role].rglob("*") if path.is_file()),

@@ -1,7 +1,7 @@
 """The registry follows the ledger: aliases first, then what its pages say, last a mark of how far it has come.
 
-The mark tells a crash from a hand. Where it stands behind the ledger, whoever made the entry did not get to the end, and
-the next command finishes the work. Where it does not, and an alias stands elsewhere, somebody moved it.
+The mark tells a crash from a hand. Where it stands behind the ledger, whoever made the entry did not get to the end,
+and the next command finishes the work. Where it does not, and an alias stands elsewhere, somebody moved it.
 """
 
 from typing import Any
@@ -62,10 +62,16 @@ def trouble(client: Any, entries: tuple[Entry, ...], experiment: str, model: str
     """One line where registry and ledger differ in a way that no crash explains."""
     standing, mark = ledger.standing(entries, experiment), tracking.followed(client, model)
     if mark > standing.entry:
-        return f"{model} has followed the ledger to entry {mark}, and its last decision is {standing.entry}: entries are lost"
+        return (
+            f"{model} has followed entry {mark}, and the ledger's last decision is {standing.entry}: entries are lost"
+        )
     champion = standing.champion
     if champion and not _is_there(client, model, champion):
-        other = f"'lldif rollback {experiment}'" if standing.previous else f"'lldif promote {experiment} VERSION --override'"
+        other = (
+            f"'lldif rollback {experiment}'"
+            if standing.previous
+            else f"'lldif promote {experiment} VERSION --override'"
+        )
         return f"{model} version {champion.version} is champion and gone from the registry: {other} settles it"
     there, wanted = tracking.aliases(client, model), targets(standing)
     # a command may have been killed before or after any move since the mark
@@ -86,6 +92,8 @@ def _is_there(client: Any, model: str, identity: ledger.Identity) -> bool:
 def _moved(experiment: str, model: str, alias: str, there: int | None, wanted: int | None) -> str:
     at = f"@{alias} is version {there}" if there else f"there is no @{alias}"
     says = f"version {wanted}" if wanted else "none"
-    back = f"'lldif rollback {experiment} --to {wanted} --reason TEXT' puts it back" if wanted else "take the alias away"
+    back = (
+        f"'lldif rollback {experiment} --to {wanted} --reason TEXT' puts it back" if wanted else "take the alias away"
+    )
     keep = f", 'lldif promote {experiment} {there} --override --reason TEXT' keeps it" if there else ""
     return f"{model}: {at}, and the ledger says {says}: moved by hand; {back}{keep}"

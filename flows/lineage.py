@@ -1,5 +1,6 @@
 """Where a model comes from, as tags of its version, and a sample of its answers that it must be able to repeat."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,18 +10,29 @@ from components.records import file_sha256
 from flows import project
 from flows.ledger import sha256_of
 
-TAGS = ("weights_sha256", "params_sha256", "faces_sha256", "dark_valid_sha256", "git.commit", "git.dirty")
+TAGS = (
+    "weights_sha256",
+    "params_sha256",
+    "faces_sha256",
+    "dark_valid_sha256",
+    "data.source",
+    "git.commit",
+    "git.dirty",
+)
 RECORDED_ROWS = 64
 
 
 def tags(experiment: str) -> dict[str, str]:
     """The lineage of the weights in runs/<experiment>."""
     runs, source = project.runs_folder(experiment), project.provenance()
+    params, counts = project.read_params(experiment), json.loads((runs / "faces.json").read_text(encoding="utf-8"))
     return {
         "weights_sha256": file_sha256(runs / "lldif.safetensors"),
-        "params_sha256": sha256_of(project.read_params(experiment)),
+        "params_sha256": sha256_of(params),
         "faces_sha256": file_sha256(runs / "faces.parquet"),
         "dark_valid_sha256": file_sha256(runs / "dark_valid.parquet"),
+        "data.source": params["ingest"]["source"],
+        "data.faces": ", ".join(f"{counts[split]} {split}" for split in ("train", "valid", "test")),
         "git.commit": source.commit,
         "git.dirty": str(source.dirty).lower(),
     }

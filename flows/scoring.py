@@ -6,6 +6,7 @@ and {"reproduce": true}.
 """
 
 import json
+import platform
 import sys
 import time
 from pathlib import Path
@@ -56,7 +57,20 @@ def cost(model: Any, table: Path, faces: int) -> dict[str, Any]:
     began = time.perf_counter()
     model.predict(rows)
     together = len(rows) / (time.perf_counter() - began)
-    return {"p95_milliseconds": 1000 * float(np.percentile(seconds, 95)), "faces_per_second": together}
+    p95 = 1000 * float(np.percentile(seconds, 95))
+    return {"device": device(), "p95_milliseconds": p95, "faces_per_second": together}
+
+
+def device() -> str:
+    """The processor that answers, by the name its maker gave it."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def reproduce(model: Any, recorded: Path) -> dict[str, Any]:
