@@ -50,7 +50,7 @@ def announce(experiment: str, version: int) -> None:
     from prefect.exceptions import ObjectNotFound
 
     try:
-        run = run_deployment(DEPLOYMENT, parameters={"experiment": experiment, "version": version}, timeout=0)
+        run: Any = run_deployment(DEPLOYMENT, parameters={"experiment": experiment, "version": version}, timeout=0)
     except ObjectNotFound:
         return
     except OSError as error:

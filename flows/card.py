@@ -13,7 +13,7 @@ LICENCES = {
     "rafdb": "RAF-DB (Li et al. 2017): non-commercial research under its authors' agreement",
     "kdef": "KDEF (Lundqvist et al. 1998): non-commercial research, pictures may not be passed on",
 }
-USE = "To name the expression that a face shows in a very dark image: seven classes, one centred face an image."
+USE = "To name the expression that a face shows in a very dark image: one centred face, one of the classes it learnt."
 LIMITS = (
     "Judged on the camera model of this project and the faces of its test split: another camera, other people, poses "
     "or light may be answered worse, and nothing here says how much. It always answers with one of its classes."
@@ -38,36 +38,36 @@ def of(entries: tuple[Entry, ...], experiment: str, version: Version) -> tuple[s
         rival = f"version {judged.champion.version}" if judged.champion else "nobody"
         lines += [f"Entry {judged.number} of the ledger, by {judged.who}, against {rival}: {judged.why}", ""]
         lines += [*verdicts.table(judged.gates), ""]
-    lines += _card(version, judged)
-    return _short("\n".join(lines)), tags
+    return _short("\n".join([*lines, _card(version, judged)])), tags
 
 
-def _card(version: Version, judged: Entry | None) -> list[str]:
+def _card(version: Version, judged: Entry | None) -> str:
     tags = version.tags
     source = tags.get("data.source", "")
     licence = LICENCES.get(source, "your own data: its licence is yours to know")
     accuracy = judged.measured.get("test_accuracy", {}).get("candidate", {}) if judged else {}
-    curve = ["**Darkness** (accuracy on test by exposure)", "```", *verdicts.curve(accuracy), "```"] if accuracy else []
-    return [
+    curve = "\n".join(["**Darkness** (accuracy on test by exposure)", "```", *verdicts.curve(accuracy), "```"])
+    paragraphs = [
         "### Model card",
         f"**Use** {USE}",
         f"**Data** {source}, {tags.get('data.faces', 'unknown')}; faces {tags.get('faces_sha256', '')[:12]}, "
         f"code {tags.get('git.commit', '')[:12]}, parameters {tags.get('params_sha256', '')[:12]}",
         f"**Licence of the data** {licence}",
-        *curve,
-        *_slices(judged),
+        curve if accuracy else "**Darkness** not measured",
+        _slices(judged),
         f"**Limits** {LIMITS}",
         f"**Ethics** {ETHICS}",
     ]
+    return "\n\n".join(paragraphs)
 
 
-def _slices(judged: Entry | None) -> list[str]:
+def _slices(judged: Entry | None) -> str:
     parts: list[dict[str, Any]] = [part for gate in judged.gates for part in gate["parts"]] if judged else []
     known = [part for part in parts if part["estimate"] is not None]
     if not known:
-        return ["**Slices** none was asked of the gates; the report of the experiment shows them on valid"]
+        return "**Slices** none was asked of the gates; the report of the experiment shows them on valid"
     rows = [f"{part['name']} {part['estimate']:+.3f} ({part['faces']})" for part in known]
-    return [f"**Slices** (figure of the gate, faces): {'; '.join(rows)}"]
+    return f"**Slices** (figure of the gate, faces): {'; '.join(rows)}"
 
 
 def _short(text: str) -> str:

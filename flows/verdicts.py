@@ -10,8 +10,7 @@ def sentences(gates: tuple[dict[str, Any], ...]) -> list[str]:
     """Each gate in a sentence, with its interval drawn below where it has one."""
     lines = []
     for gate in gates:
-        faces = f" ({gate['faces']} faces)" if gate["faces"] else ""
-        lines.append(f"{MARKS[gate['outcome']]:<9}  {gate['name']}: {gate['why']}{faces}")
+        lines.append(f"{MARKS[gate['outcome']]:<9}  {gate['name']}: {gate['why']}")
         lines += [f"{'':<11}{line}" for line in interval(gate["low"], gate["estimate"], gate["high"], gate["limit"])]
         worst = [part for part in gate["parts"] if part["outcome"] != "pass"]
         lines += [f"{'':<11}{MARKS[part['outcome']]} in {part['name']}, {part['faces']} faces" for part in worst]
@@ -51,5 +50,7 @@ def _cell(text: str) -> str:
 
 
 def curve(accuracy: dict[str, float]) -> list[str]:
-    """Accuracy by exposure as bars of text."""
-    return [f"{name:>9}  {value:.3f}  {'#' * round(40 * value)}" for name, value in accuracy.items()]
+    """Accuracy by exposure as bars of text, brightest first, the mean last."""
+    ends = {"clean": 2.0, "mean_dark": -1.0}
+    ordered = sorted(accuracy, key=lambda name: ends.get(name) or float(name), reverse=True)
+    return [f"{name:>9}  {accuracy[name]:.3f}  {'#' * round(40 * accuracy[name])}" for name in ordered]
