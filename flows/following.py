@@ -25,7 +25,11 @@ def follow(client: Any, entries: tuple[Entry, ...], experiment: str, model: str)
     for alias in (PREVIOUS, CHAMPION):  # in this order: a crash in between leaves the champion where it was
         if there.get(alias) != wanted[alias]:
             tracking.set_alias(client, model, alias, wanted[alias])
-    for number in dict.fromkeys(entry.candidate.version for entry in unfollowed(entries, experiment, mark)):
+    new = unfollowed(entries, experiment, mark)
+    touched = {entry.candidate for entry in new}
+    if any(entry.kind == "rollback" for entry in new):
+        touched |= standing.rolled_back
+    for number in sorted({identity.version for identity in touched}):
         version = tracking.version(client, model, number)
         if version:
             tracking.describe(client, version, *card.of(entries, experiment, version))
