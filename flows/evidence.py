@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.data.images import decode, encode
 from components.data.table import notes, open_table
+from components.gates.disturbances import disturb
 from components.gates.evidence import Costs, Evidence, Soundness, Table
+from components.gates.policy import Gates, OfOneFigure
 from components.learning.evaluation import DARK_RUNGS, exposure_name
 from flows import lineage, project, tracking
 from flows.policy import Policy
@@ -106,7 +110,7 @@ def gather(
         if champion:
             scorers["champion"].load()
         look()
-        return _answers(experiment, scorers, files, folder, soundness)
+        return _answers(experiment, policy.gates, scorers, files, folder, soundness)
 
 
 def check_loads(policy: Policy, version: Version) -> None:
@@ -152,14 +156,19 @@ def pickles(folder: Path) -> tuple[str, ...]:
 
 
 def _answers(
-    experiment: str, scorers: dict[str, Scorer], files: dict[str, Path], folder: Path, soundness: Soundness
+    experiment: str,
+    gates: Gates,
+    scorers: dict[str, Scorer],
+    files: dict[str, Path],
+    folder: Path,
+    soundness: Soundness,
 ) -> Gathered:
     runs = project.runs_folder(experiment)
-    test = runs / "dark_test.parquet"
+    test, known = runs / "dark_test.parquet", read_faces(runs / "faces.parquet")
+    disturbed = write_disturbed(test, folder, exposures_to_disturb(gates))
     tables = {}
     for role, scorer in scorers.items():
-        scorer.ask(predict=test, out=folder / f"{role}.parquet")
-        tables[role] = read_table(folder / f"{role}.parquet", test, runs / "faces.parquet")
+        tables[role] = _table(scorer, test, disturbed, known, folder / f"{role}.parquet")
     costs = _costs(scorers, files, test)
     evidence = Evidence(
         tables["candidate"], tables.get("champion"), costs["candidate"], costs.get("champion"), soundness
@@ -168,25 +177,68 @@ def _answers(
     return Gathered(evidence, {role: accuracy(table) for role, table in tables.items()}, latency)
 
 
-def read_table(answers: Path, test: Path, faces: Path) -> Table:
-    """A scorer's answers with what is known of the faces."""
-    rows = pq.read_table(answers)
-    if "protocol" in rows.schema.names:
-        rows = rows.filter([protocol == CAMERA for protocol in rows["protocol"].to_pylist()])
+def exposures_to_disturb(gates: Gates) -> set[float]:
+    asked = [gate for gate in gates.declared if isinstance(gate, OfOneFigure) and gate.metric == "stability"]
+    return {exposure for gate in asked for exposure in gate.exposures}
+
+
+def write_disturbed(test: Path, folder: Path, exposures: set[float]) -> dict[str, Path]:
+    """Tables like `test` of its faces at these exposures, disturbed, by the disturbance; none where none is asked."""
+    rows = of_camera(pq.read_table(test))
+    rows = rows.filter(pa.array([exposure in exposures for exposure in rows["exposure"].to_pylist()]))
+    if not len(rows):
+        return {}
+    images = np.stack([decode(image) for image in rows["image"].to_pylist()])
+    found = {}
+    for name, changed in disturb(images).items():
+        column = pa.array([encode(image) for image in changed], pa.binary())
+        found[name] = folder / f"{name}.parquet"
+        pq.write_table(rows.set_column(rows.schema.get_field_index("image"), "image", column), found[name])
+    return found
+
+
+def of_camera(rows: pa.Table) -> pa.Table:
+    """The rows of the camera's ladder, where a table holds other protocols too."""
+    if "protocol" not in rows.schema.names:
+        return rows
+    return rows.filter(pa.array([protocol == CAMERA for protocol in rows["protocol"].to_pylist()]))
+
+
+def read_faces(faces: Path) -> dict[str, tuple[str, dict[str, str]]]:
+    """Subject and attributes of the faces of the test split, by id."""
     columns = ["id", "subject", "attributes"]
-    known = pq.read_table(faces, columns=columns, filters=[("split", "=", "test")]).to_pydict()
-    subjects = dict(zip(known["id"], known["subject"], strict=True))
-    attributes = {name: json.loads(own) for name, own in zip(known["id"], known["attributes"], strict=True)}
-    ids = rows["id"].to_pylist()
+    rows = pq.read_table(faces, columns=columns, filters=[("split", "=", "test")]).to_pylist()
+    return {row["id"]: (row["subject"], json.loads(row["attributes"])) for row in rows}
+
+
+def _table(
+    scorer: Scorer, test: Path, disturbed: dict[str, Path], known: dict[str, tuple[str, dict[str, str]]], out: Path
+) -> Table:
+    scorer.ask(predict=test, out=out)
+    rows = of_camera(pq.read_table(out))
+    ids, exposures = rows["id"].to_pylist(), rows["exposure"].to_numpy()
+    probabilities = _probabilities(rows)
+    steady = {}
+    for name, table in disturbed.items():
+        scorer.ask(predict=table, out=out.with_stem(f"{out.stem}_{name}"))
+        changed = pq.read_table(out.with_stem(f"{out.stem}_{name}"))
+        steady[name] = np.full(probabilities.shape, np.nan)
+        # a filter keeps the order, so these are the rows at those exposures, one after the other
+        steady[name][np.isin(exposures, changed["exposure"].to_numpy())] = _probabilities(changed)
     return Table(
         ids,
-        rows["exposure"].to_numpy(),
+        exposures,
         rows["label"].to_numpy().astype(np.int64),
-        np.array(rows["probabilities"].to_pylist(), dtype=np.float64),
-        [subjects[name] for name in ids],
-        [attributes[name] for name in ids],
+        probabilities,
+        [known[face][0] for face in ids],
+        [known[face][1] for face in ids],
         tuple(notes(open_table(test))["classes"]),
+        steady or None,
     )
+
+
+def _probabilities(rows: pa.Table) -> np.ndarray:
+    return np.array(rows["probabilities"].to_pylist(), dtype=np.float64)
 
 
 def accuracy(table: Table) -> dict[str, float]:

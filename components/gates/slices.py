@@ -5,7 +5,7 @@ from statsmodels.stats.multitest import multipletests
 
 from components.gates.absolute import too_small
 from components.gates.evidence import Table
-from components.gates.faces import faces_in, rows_at, slices, where
+from components.gates.faces import EXPOSURE, faces_in, rows_at, slices, where
 from components.gates.paired import Comparison, compare, limit_of
 from components.gates.policy import Slices
 from components.gates.resampling import enough
@@ -61,4 +61,5 @@ def _whole(outcomes: list[Outcome], any_small: bool) -> Outcome:
 
 def _worst(gate: Slices, name: str, of: Comparison) -> str:
     span = f"{of.estimate:+.3f} ({of.low:+.3f} to {of.high:+.3f})"
-    return f"{gate.metric} of {name} {where(gate)} differs by {span} from the champion's, the least sure"
+    place = "" if gate.by == EXPOSURE else f" {where(gate)}"
+    return f"{gate.metric} of {name}{place} differs by {span} from the champion's, the least sure"
