@@ -9,7 +9,7 @@ from typing import Any
 from flows import card, ledger, tracking
 from flows.ledger import Entry, Standing
 from flows.project import Failed
-from flows.tracking import CHAMPION, PREVIOUS
+from flows.tracking import CHAMPION, PREVIOUS, Pointers
 
 
 class Astray(Failed):
@@ -19,13 +19,11 @@ class Astray(Failed):
 def follow(client: Any, entries: tuple[Entry, ...], experiment: str, model: str) -> None:
     """Bring aliases, descriptions and the mark to where the ledger stands; all of it may be done twice."""
     standing = ledger.standing(entries, experiment)
-    mark = tracking.followed(client, model)
-    wanted = targets(standing)
-    there = tracking.aliases(client, model)
+    wanted, there = targets(standing), tracking.pointers(client, model)
     for alias in (PREVIOUS, CHAMPION):  # in this order: a crash in between leaves the champion where it was
-        if there.get(alias) != wanted[alias]:
+        if there.aliases.get(alias) != wanted[alias]:
             tracking.set_alias(client, model, alias, wanted[alias])
-    new = unfollowed(entries, experiment, mark)
+    new = unfollowed(entries, experiment, there.followed)
     touched = {entry.candidate for entry in new}
     if any(entry.kind == "rollback" for entry in new):
         touched |= standing.rolled_back
@@ -33,7 +31,7 @@ def follow(client: Any, entries: tuple[Entry, ...], experiment: str, model: str)
         version = tracking.version(client, model, number)
         if version:
             tracking.describe(client, version, *card.of(entries, experiment, version))
-    if mark != standing.entry:
+    if there.followed != standing.entry:
         tracking.set_followed(client, model, standing.entry)
 
 
@@ -51,11 +49,11 @@ def targets(standing: Standing) -> dict[str, int | None]:
 
 def repair(client: Any, entries: tuple[Entry, ...], experiment: str, model: str) -> str | None:
     """Finish what a killed command left, and say so in one line. Raises Astray."""
-    line = trouble(client, entries, experiment, model)
+    there, standing = tracking.pointers(client, model), ledger.standing(entries, experiment)
+    line = _trouble(client, entries, experiment, model, there)
     if line:
         raise Astray(line, "data")
-    standing = ledger.standing(entries, experiment)
-    if tracking.followed(client, model) == standing.entry:
+    if there.followed == standing.entry:
         return None
     follow(client, entries, experiment, model)
     where = f"@{CHAMPION} is version {standing.champion.version}" if standing.champion else f"there is no @{CHAMPION}"
@@ -64,7 +62,11 @@ def repair(client: Any, entries: tuple[Entry, ...], experiment: str, model: str)
 
 def trouble(client: Any, entries: tuple[Entry, ...], experiment: str, model: str) -> str | None:
     """One line where registry and ledger differ in a way that no crash explains."""
-    standing, mark = ledger.standing(entries, experiment), tracking.followed(client, model)
+    return _trouble(client, entries, experiment, model, tracking.pointers(client, model))
+
+
+def _trouble(client: Any, entries: tuple[Entry, ...], experiment: str, model: str, at: Pointers) -> str | None:
+    standing, mark, there = ledger.standing(entries, experiment), at.followed, at.aliases
     if mark > standing.entry:
         return (
             f"{model} has followed entry {mark}, and the ledger's last decision is {standing.entry}: entries are lost"
@@ -77,7 +79,7 @@ def trouble(client: Any, entries: tuple[Entry, ...], experiment: str, model: str
             else f"'lldif promote {experiment} VERSION --override'"
         )
         return f"{model} version {champion.version} is champion and gone from the registry: {other} settles it"
-    there, wanted = tracking.aliases(client, model), targets(standing)
+    wanted = targets(standing)
     # a command may have been killed before or after any move since the mark
     explained = [wanted]
     for entry in unfollowed(entries, experiment, mark):

@@ -98,24 +98,39 @@ def versions(client: Any, model: str) -> list[int]:
     return sorted((int(one.version) for one in _pages(client.search_model_versions, f"name = '{model}'")), reverse=True)
 
 
-def _registered(client: Any, model: str) -> Any:
-    found = client.search_registered_models(f"name = '{model}'")
-    return found[0] if found else None
-
-
 def version(client: Any, model: str, number: int) -> Version | None:
     """None where the registry holds no such version."""
-    found = client.search_model_versions(f"name = '{model}' and version_number = {number}")
-    if not found:
-        return None
-    mine = tuple(sorted(alias for alias, at in aliases(client, model).items() if at == number))
-    return Version(model, number, mine, dict(found[0].tags))
+    found = _found(lambda: client.get_model_version(model, str(number)))
+    return Version(model, number, tuple(sorted(found.aliases)), dict(found.tags)) if found else None
 
 
-def aliases(client: Any, model: str) -> dict[str, int]:
-    """Version numbers by alias; none where there is no such model."""
-    registered = _registered(client, model)
-    return {name: int(number) for name, number in registered.aliases.items()} if registered else {}
+def _found(get: Callable[[], Any]) -> Any:
+    """What MLflow has, or None where it says that there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return get()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+@dataclass(frozen=True)
+class Pointers:
+    """What a registered model points at."""
+
+    aliases: dict[str, int]  # version by alias
+    followed: int  # the last entry of the ledger that the registry has followed, 0 where there was none
+
+
+def pointers(client: Any, model: str) -> Pointers:
+    """Of a model that is not registered: none."""
+    found = _found(lambda: client.get_registered_model(model))
+    if found is None:
+        return Pointers({}, 0)
+    numbers = {name: int(number) for name, number in found.aliases.items()}
+    return Pointers(numbers, int(found.tags.get(FOLLOWED, "0")))
 
 
 def set_alias(client: Any, model: str, alias: str, number: int | None) -> None:
@@ -124,12 +139,6 @@ def set_alias(client: Any, model: str, alias: str, number: int | None) -> None:
         client.delete_registered_model_alias(model, alias)
     else:
         client.set_registered_model_alias(model, alias, str(number))
-
-
-def followed(client: Any, model: str) -> int:
-    """The last entry of the ledger that the registry has followed."""
-    registered = _registered(client, model)
-    return int(registered.tags.get(FOLLOWED, "0")) if registered else 0
 
 
 def set_followed(client: Any, model: str, entry: int) -> None:
@@ -209,7 +218,7 @@ def register(client: Any, policy: Policy, experiment: str, run: str) -> Version:
                 signature=_signature(weights),
                 pip_requirements=_requirements(),
             )
-    if _registered(client, model) is None:
+    if _found(lambda: client.get_registered_model(model)) is None:
         client.create_registered_model(model)
     tags = lineage.tags(experiment)
     made = client.create_model_version(model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id)

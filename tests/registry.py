@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 
 from components.gates.evidence import Evidence, Soundness, Table
 from components.gates.policy import Gates
@@ -44,8 +43,7 @@ class Place:
 
     @property
     def client(self) -> Any:
-        uri = self.policy.tracking.uri
-        return MlflowClient(uri, uri)
+        return client_of(self.policy.tracking.uri)
 
     @property
     def book(self) -> Ledger:
@@ -68,7 +66,7 @@ class Place:
         return promotion.promote(self.policy, "demo", version, Wish(**{"who": "ada", **wish}))
 
     def aliases(self) -> dict[str, int]:
-        return tracking.aliases(self.client, MODEL)
+        return tracking.pointers(self.client, MODEL).aliases
 
     def with_looks(self, looks: int) -> Policy:
         gates = self.policy.gates.model_copy(
@@ -107,10 +105,16 @@ class Place:
         return Table(ids, np.full(FACES, 0.2), labels, probabilities, [""] * FACES, [{}] * FACES, ("a", "b", "c", "d"))
 
 
+def client_of(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri, uri)
+
+
 def make_database(folder: Path) -> Path:
     """MLflow's tables with the registered model in them."""
     path = folder / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").create_registered_model(MODEL)
+    client_of(f"sqlite:///{path}").create_registered_model(MODEL)
     return path
 
 
