@@ -1,4 +1,4 @@
-"""Death at every write of a decision, with versions that hold no model: the next command sets it right. 60 s of one core.
+"""Death at every write of a decision, with versions that hold no model: the next command sets it right. 60 s.
 
 What real processes do when they are killed is in test_killed_promotions.py.
 """
