@@ -114,6 +114,19 @@ class Clone:
                         database.execute(change, (str(self.path), str(to), f"%{self.path}%"))
         return Clone(to, self.environment)
 
+    def twin(self, number: int = 1) -> int:
+        """Register the model of a version once more, as if its weights were others; return the new number."""
+        from mlflow import MlflowClient
+
+        uri = f"sqlite:///{self.path / 'mlflow.db'}"
+        client = MlflowClient(uri, uri)
+        old = client.get_model_version("lldif-demo", str(number))
+        tags = old.tags | {"weights_sha256": f"{len(client.search_model_versions()):064x}"}
+        made = client.create_model_version(
+            "lldif-demo", old.source, run_id=old.run_id, tags=tags, model_id=old.model_id
+        )
+        return int(made.version)
+
     def champion(self, model: str = "lldif-demo") -> int | None:
         """The number of the champion's version, asked of the registry's database itself."""
         with sqlite3.connect(f"file:{self.path / 'mlflow.db'}?mode=ro", uri=True) as database:

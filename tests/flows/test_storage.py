@@ -1,5 +1,6 @@
 """Objects are created once, whole, by one writer: in a folder and in a bucket. 5 s."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from flows import storage
+from flows.ledger import Draft, Entry, Identity, Ledger
 from flows.project import Failed
 from flows.storage import AlreadyThere, Bucket, Folder, Storage
 
@@ -91,6 +93,35 @@ def test_of_many_writers_one_succeeds(place: Storage):
         writer.join()
     assert len(written) == 1
     assert place.read(["a.json"]) == [f"{written[0]}".encode()]
+
+
+def test_of_two_ledgers_in_one_bucket_one_wins_each_of_20_rounds(bucket: Bucket):
+    barrier, wins = threading.Barrier(2), []
+
+    def race(me: int) -> None:
+        book = Ledger(bucket)
+        for turn in range(20):
+            barrier.wait()
+
+            def claim(entries: tuple[Entry, ...], turn: int = turn) -> Draft:
+                if len(entries) > turn:
+                    raise InterruptedError
+                one = Identity(version=2 * turn + me + 1, weights_sha256="0")
+                return Draft(
+                    kind="look", experiment="demo", registered="m", candidate=one, champion=None, who="ada", why=""
+                )
+
+            with contextlib.suppress(InterruptedError):
+                book.append(claim)
+                wins.append((turn, me))
+
+    racers = [threading.Thread(target=race, args=(me,)) for me in range(2)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert sorted(turn for turn, _ in wins) == list(range(20))
+    assert Ledger(bucket).verified()[1] == []
 
 
 def test_a_writer_killed_before_the_name_is_there_leaves_nothing_that_counts(
