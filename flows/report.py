@@ -113,9 +113,10 @@ def _verdict(policy: Policy, experiment: str) -> dict[str, Any]:
     try:
         with tracking.reachable(policy) as client:
             version = tracking.find_version(client, policy.registry.model_name(experiment), file_sha256(weights))
+        entries = open_ledger(policy).entries()
     except (Failed, FileNotFoundError) as error:
         return {"verdict": None, "verdict_missing": f"Unknown: {error}."}
-    account = accounts.account(open_ledger(policy).entries(), experiment, version.identity) if version else None
+    account = accounts.account(entries, experiment, version.identity) if version else None
     if version is None or account is None or account.judged is None:
         return {"verdict": None, "verdict_missing": f"Not judged yet: lldif run {experiment}."}
     found = {"model": version.name, "version": version.number, "alias": version.alias}
