@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -46,28 +47,39 @@ class Drawn:
         return f"bootstrap over {self.groups} groups of one person or face each"
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Percentiles that leave out alpha on either side, widened for few groups (Hesterberg 2015, section 4.3).
+        """Percentiles that leave out alpha on either side, corrected for bias and for few groups.
 
-        The plain percentile interval is too narrow by sqrt((G - 1) / G) and by the normal in place of Student's t.
+        A figure that cannot be below zero, as a calibration error, is drawn too high where it is near: the percentiles
+        move by twice the quantile at which the figure itself lies (Efron 1987). And the plain interval is too narrow by
+        sqrt((G - 1) / G) and by the normal in place of Student's t (Hesterberg 2015, section 4.3).
         """
-        low, high = np.quantile(self.resampled, [self._widened(alpha), 1 - self._widened(alpha)])
+        tail = stats.t.ppf(alpha, self.groups - 1) * math.sqrt(self.groups / (self.groups - 1))
+        shares = stats.norm.cdf([2 * self._bias + tail, 2 * self._bias - tail])
+        low, high = np.quantile(self.resampled, shares)
         return float(low), float(high)
 
     def p_above(self, limit: float) -> float:
         """Of the null that the true figure is at most `limit`: the alpha at which the interval's low end is there."""
-        return self._p_value(int(np.sum(self.resampled <= limit)))
+        return self._p_value(float(np.sum(self.resampled <= limit)), -self._bias)
 
     def p_below(self, limit: float) -> float:
         """Of the null that the true figure is at least `limit`."""
-        return self._p_value(int(np.sum(self.resampled >= limit)))
+        return self._p_value(float(np.sum(self.resampled >= limit)), self._bias)
 
-    def _widened(self, alpha: float) -> float:
-        return float(stats.norm.cdf(stats.t.ppf(alpha, self.groups - 1) * math.sqrt(self.groups / (self.groups - 1))))
+    @cached_property
+    def _bias(self) -> float:
+        """The normal quantile at which the figure lies among its resamples; 0 where they are not biased."""
+        below, same = np.sum(self.resampled < self.value), np.sum(self.resampled == self.value)
+        return self._quantile(float(below + same / 2))
 
-    def _p_value(self, beyond: int) -> float:
-        share = (1 + beyond) / (1 + len(self.resampled))
-        z = stats.norm.ppf(min(share, 1.0)) * math.sqrt((self.groups - 1) / self.groups)
+    def _p_value(self, beyond: float, bias: float) -> float:
+        z = (self._quantile(beyond) + 2 * bias) * math.sqrt((self.groups - 1) / self.groups)
         return float(stats.t.cdf(z, self.groups - 1))
+
+    def _quantile(self, count: float) -> float:
+        """The normal quantile of so many of the resamples; none counts as one, and all as all but one."""
+        resamples = len(self.resampled)
+        return float(stats.norm.ppf(min(max(count, 1.0), resamples - 1.0) / resamples))
 
 
 def weights_of(table: Table, rows: np.ndarray, alpha: float) -> Iterator[np.ndarray]:
