@@ -122,9 +122,9 @@ class Clone:
         client = MlflowClient(uri, uri)
         old = client.get_model_version("lldif-demo", str(number))
         tags = old.tags | {"weights_sha256": f"{len(client.search_model_versions()):064x}"}
-        made = client.create_model_version(
-            "lldif-demo", old.source, run_id=old.run_id, tags=tags, model_id=old.model_id
-        )
+        # by its place: MLflow would look for a model's id in the store of this process
+        source = client.get_logged_model(old.model_id).artifact_location
+        made = client.create_model_version("lldif-demo", source, run_id=old.run_id, tags=tags)
         return int(made.version)
 
     def champion(self, model: str = "lldif-demo") -> int | None:
