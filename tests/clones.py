@@ -123,7 +123,7 @@ class Clone:
         old = client.get_model_version("lldif-demo", str(number))
         tags = old.tags | {"weights_sha256": f"{len(client.search_model_versions()):064x}"}
         # by its place: MLflow would look for a model's id in the store of this process
-        source = client.get_logged_model(old.model_id).artifact_location
+        source = client.get_logged_model(old.source.removeprefix("models:/")).artifact_location
         made = client.create_model_version("lldif-demo", source, run_id=old.run_id, tags=tags)
         return int(made.version)
 
