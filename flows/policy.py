@@ -19,6 +19,10 @@ class Registry(Config):
         return self.model.format(experiment=experiment)
 
 
+class LedgerPlace(Config):
+    uri: str = Field(min_length=1)  # a folder, or s3://BUCKET/PREFIX
+
+
 class Retention(Config):
     """What `lldif clean` leaves."""
 
@@ -32,6 +36,7 @@ class Retention(Config):
 class Policy(Config):
     tracking: Tracking
     registry: Registry
+    ledger: LedgerPlace
     retention: Retention
     gates: Gates
 

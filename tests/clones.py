@@ -95,10 +95,10 @@ class Clone:
         (self.path / "params" / f"{experiment}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     def set_gates(self, declared: list[dict[str, Any]]) -> None:
-        """Declare these gates and no others, with all risk on one look."""
+        """Declare these gates and no others, with looks for many candidates."""
         policy = self.path / "mlflow.yaml"
         content = yaml.safe_load(policy.read_text())
-        content["gates"] = {"bootstrap": True, "holdout": {"looks": 1}, "declared": declared}
+        content["gates"] = {"bootstrap": True, "holdout": {"looks": 100}, "declared": declared}
         policy.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def copy(self, to: Path) -> "Clone":
@@ -112,6 +112,19 @@ class Clone:
                         change = f'update "{table}" set "{column}" = replace("{column}", ?, ?) where "{column}" like ?'
                         database.execute(change, (str(self.path), str(to), f"%{self.path}%"))
         return Clone(to, self.environment)
+
+    def twin(self, number: int = 1) -> int:
+        """Register the model of a version once more, as if its weights were others; return the new number."""
+        from mlflow import MlflowClient
+
+        uri = f"sqlite:///{self.path / 'mlflow.db'}"
+        client = MlflowClient(uri, uri)
+        old = client.get_model_version("lldif-demo", str(number))
+        tags = old.tags | {"weights_sha256": f"{len(client.search_model_versions()):064x}"}
+        # by its place: MLflow would look for a model's id in the store of this process
+        source = client.get_logged_model(old.source.removeprefix("models:/")).artifact_location
+        made = client.create_model_version("lldif-demo", source, run_id=old.run_id, tags=tags)
+        return int(made.version)
 
     def champion(self, model: str = "lldif-demo") -> int | None:
         """The number of the champion's version, asked of the registry's database itself."""

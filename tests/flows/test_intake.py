@@ -61,7 +61,10 @@ def test_raf_db_and_kdef_are_packed_and_live(here: Clone, tmp_path: Path):
         "Image/aligned/test_00001_aligned.jpg": b"",
     }
     raw = plant(tmp_path / "RAF", files)
-    assert here.answer("lldif", "data", "add", "rafdb", str(raw), "--json") == {"live": ["paper", "rafdb"], "waiting": []}
+    assert here.answer("lldif", "data", "add", "rafdb", str(raw), "--json") == {
+        "live": ["paper", "rafdb"],
+        "waiting": [],
+    }
     with zipfile.ZipFile(here.path / "data" / "rafdb.zip") as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == files
     here.set_params(
