@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: install run test check repro clean help
+.PHONY: install run test test-faults test-services check repro clean help
 install: .venv/installed  ## a virtual environment with the locked packages in .venv
 
 run: install  ## faces in, a gated champion out: the demo experiment, about 5 minutes
@@ -17,6 +17,12 @@ run: install  ## faces in, a gated champion out: the demo experiment, about 5 mi
 
 test: install  ## every test that needs no GPU, two at a time
 	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-faults: install  ## real commands killed and raced: 10 moments, 10 rounds; a quarter of an hour
+	GOMP_SPINCOUNT=2000 python -m pytest -m killing tests/faults
+
+test-services: install  ## the ledger on a real S3 server, Ceph's; says which Debian packages it misses
+	python -m pytest -m service tests/services
 
 check: install  ## format, lint, types, and the floors of the house
 	ruff format --check .
@@ -32,4 +38,4 @@ clean:  ## away with all that can be made again, current outputs and states too 
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16

@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.project import ROOT, SETTINGS, Failed
+from flows import commands
+from flows.project import ROOT, SETTINGS, Failed, config_errors
 from flows.sweep_command import sweep
 
 EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
@@ -63,7 +62,7 @@ def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
     """Faces in, a judged model out: every stage, then register, gate, promote."""
     from flows import live, policy, project, result, summary
 
-    with _config_errors():
+    with config_errors():
         steps = [spec.name for spec in project.stages(experiment)] + ["register", "gate", "promote", "report"]
         project.check_params(experiment)
         rules = policy.load()
@@ -79,7 +78,7 @@ def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
         click.echo(json.dumps(answer, indent=1))
     else:
         summary.show(answer)
-    return EXIT["done"] if answer["decision"] == "promoted" else EXIT["rejected"]
+    return EXIT["done"] if answer["decision"] in ("promoted", "awaits approval") else EXIT["rejected"]
 
 
 def _retrain(experiment: str, publish: bool, retries: int) -> dict[str, Any]:
@@ -92,16 +91,6 @@ def _retrain(experiment: str, publish: bool, retries: int) -> dict[str, Any]:
 
     start_server()
     return retrain(experiment, publish=publish, retries=retries)
-
-
-@contextmanager
-def _config_errors() -> Iterator[None]:
-    from components.config import ConfigError
-
-    try:
-        yield
-    except ConfigError as error:
-        raise Failed(str(error).replace(f"{ROOT}{os.sep}", ""), "config") from None
 
 
 @cli.command()
@@ -156,7 +145,7 @@ def report(experiment: str, as_json: bool) -> None:
     from flows import policy, project
     from flows import report as pages
 
-    with _config_errors():
+    with config_errors():
         project.stages(experiment)
         page = str(pages.write(policy.load(), experiment).relative_to(ROOT))
     click.echo(json.dumps({"report": page}) if as_json else page)
@@ -256,7 +245,7 @@ def ui(mlflow_port: int, prefect_port: int) -> None:
     # asked to end in whatever way, it ends what it serves
     for asked in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked, signal.default_int_handler)
-    with _config_errors():
+    with config_errors():
         running = services.start(mlflow_port, prefect_port)
     try:
         for service in running:
@@ -277,7 +266,7 @@ def clean(dry_run: bool, as_json: bool) -> None:
 
     from flows import policy, retention
 
-    with _config_errors():
+    with config_errors():
         rules = policy.load()
     cleaning = retention.clean(rules, dry_run)
     click.echo(json.dumps(asdict(cleaning), indent=1) if as_json else retention.text(cleaning))
@@ -299,7 +288,8 @@ def doctor(as_json: bool) -> int:
     return EXIT["done"] if all(finding.ok for finding in findings) else EXIT["failed"]
 
 
-cli.add_command(sweep)
+for command in (sweep, commands.promote, commands.approve, commands.rollback, commands.history):
+    cli.add_command(command)
 
 
 if __name__ == "__main__":

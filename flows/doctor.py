@@ -60,7 +60,7 @@ def examine() -> list[Finding]:
         "device": (_device, ""),
         "environment": (_environment, f"unset {OWNER}"),
         "locks": (_locks, ""),
-        "mlflow.yaml": (lambda: f"{len(policy_file.load().gates)} gates", "git diff mlflow.yaml"),
+        "mlflow.yaml": (lambda: f"{len(policy_file.load().gates.declared)} gates", "git diff mlflow.yaml"),
         "MLflow": (_mlflow, "start that server, or unset MLFLOW_TRACKING_URI for the store in this folder"),
         "Prefect": (_prefect, ""),
         "Ray": (_ray, ""),

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from components.config import Config, parse, read_yaml
-from components.gates import Gate
+from components.gates.policy import Gates
 from flows.project import ROOT
 
 
@@ -19,6 +19,10 @@ class Registry(Config):
         return self.model.format(experiment=experiment)
 
 
+class LedgerPlace(Config):
+    uri: str = Field(min_length=1)  # a folder, or s3://BUCKET/PREFIX
+
+
 class Retention(Config):
     """What `lldif clean` leaves."""
 
@@ -32,8 +36,9 @@ class Retention(Config):
 class Policy(Config):
     tracking: Tracking
     registry: Registry
+    ledger: LedgerPlace
     retention: Retention
-    gates: tuple[Gate, ...] = Field(min_length=1)
+    gates: Gates
 
 
 def load() -> Policy:

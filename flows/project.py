@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,17 @@ class Failed(Exception):
     def __init__(self, line: str, kind: str) -> None:
         super().__init__(line)
         self.kind = kind
+
+
+@contextmanager
+def config_errors() -> Iterator[None]:
+    """A wrong config file as one line, its path as a person in the project would type it."""
+    from components.config import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        raise Failed(str(error).replace(f"{ROOT}{os.sep}", ""), "config") from None
 
 
 @dataclass(frozen=True)

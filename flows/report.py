@@ -16,10 +16,12 @@ from components.data.table import DarkFaces, notes, open_table, read_dark, read_
 from components.learning import evaluation
 from components.learning.evaluation import exposure_name
 from components.records import DataError
-from flows import charts, measured, project, sheets, tracking
+from flows import accounts, charts, measured, project, sheets, tracking
 from flows.charts import Axis, Point, Series
+from flows.desk import open_ledger
 from flows.policy import Policy
 from flows.project import ROOT, Failed
+from flows.verdicts import MARKS
 
 MODELS = {"candidate": "LLDif", "baseline": "baseline"}
 WATCHED = 0.05  # the exposure whose classes and attributes are shown
@@ -117,12 +119,15 @@ def _verdict(policy: Policy, experiment: str) -> dict[str, Any]:
     try:
         with tracking.reachable(policy) as client:
             version = tracking.find_version(client, policy.registry.model_name(experiment), file_sha256(weights))
+        entries = open_ledger(policy).entries()
     except (Failed, FileNotFoundError) as error:
         return {"verdict": None, "verdict_missing": f"Unknown: {error}."}
-    if version is None or version.judgement is None:
+    account = accounts.account(entries, experiment, version.identity) if version else None
+    if version is None or account is None or account.judged is None:
         return {"verdict": None, "verdict_missing": f"Not judged yet: lldif run {experiment}."}
     found = {"model": version.name, "version": version.number, "alias": version.alias}
-    return {"verdict": {**found, **version.judgement}, "verdict_missing": ""}
+    gates = [gate | {"mark": MARKS[gate["outcome"]]} for gate in account.judged.gates]
+    return {"verdict": {**found, "decision": account.decision, "gates": gates}, "verdict_missing": ""}
 
 
 def _json(path: Path) -> Any:

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 from components.records import file_sha256
-from flows import project, tracking, versioning
+from flows import accounts, project, tracking, versioning
+from flows.desk import desk
+from flows.ledger import Entry
 from flows.policy import Policy
 from flows.tracking import Version
 from flows.versioning import StageRun
@@ -18,16 +20,25 @@ def current(policy: Policy, experiment: str) -> dict[str, Any] | None:
     sha256 = file_sha256(weights)
     with tracking.reachable(policy) as client:
         version = tracking.find_version(client, policy.registry.model_name(experiment), sha256)
-    if version is None or version.judgement is None:
+    if version is None or accounts.account(_settled(policy, experiment), experiment, version.identity).decision is None:
         return None
     runs = [StageRun(spec.name, "cached", 0.0) for spec in project.stages(experiment)]
-    return of(experiment, runs, version)
+    return of(policy, experiment, runs, version)
 
 
-def of(experiment: str, runs: list[StageRun], version: Version) -> dict[str, Any]:
-    """The whole answer, from what is on disk and in the registry."""
+def _settled(policy: Policy, experiment: str) -> tuple[Entry, ...]:
+    """The ledger, once the registry has followed it."""
+    with desk(policy, experiment) as at:
+        return at.book.entries()
+
+
+def of(policy: Policy, experiment: str, runs: list[StageRun], candidate: Version) -> dict[str, Any]:
+    """The whole answer, from what is on disk, in the ledger and in the registry."""
     scores = _json(experiment, "scores.json")
-    judgement = version.judgement or {}
+    account = accounts.account(_settled(policy, experiment), experiment, candidate.identity)
+    with tracking.reachable(policy) as client:
+        version = tracking.version(client, candidate.name, candidate.number) or candidate
+    measured = account.judged.measured if account.judged else {}
     return {
         "experiment": experiment,
         "stages": [vars(run) for run in runs],
@@ -37,10 +48,10 @@ def of(experiment: str, runs: list[StageRun], version: Version) -> dict[str, Any
         "votes_entropy": scores["votes_entropy"],
         "trend": scores["trend"]["candidate"],
         "probes": _json(experiment, "probes.json"),
-        "gates": judgement.get("gates", []),
-        "test": judgement.get("test_accuracy", {}),
-        "latency_milliseconds": judgement.get("latency_milliseconds", {}),
-        "decision": judgement.get("decision"),
+        "gates": list(account.judged.gates) if account.judged else [],
+        "test": measured.get("test_accuracy", {}),
+        "latency_milliseconds": measured.get("latency_milliseconds", {}),
+        "decision": account.decision,
         "model": version.name,
         "version": version.number,
         "alias": version.alias,

@@ -1,5 +1,6 @@
 """The Prefect flow: a task per stage, then register, gate, promote. Only paths and small records cross tasks."""
 
+import json
 import signal
 import threading
 from dataclasses import asdict
@@ -10,9 +11,24 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows import live, project, projection, promotion, report, result, staging, tracking, versioning
+from flows import (
+    accounts,
+    live,
+    project,
+    projection,
+    promotion,
+    report,
+    result,
+    staging,
+    tracking,
+    verdicts,
+    versioning,
+)
 from flows import policy as policy_file
+from flows.desk import desk
+from flows.judgement import Judgement
 from flows.project import Failed
+from flows.promotion import Wish
 from flows.tracking import Version
 from flows.versioning import StageRun
 
@@ -52,8 +68,8 @@ def retrain(experiment: str = "demo", publish: bool = False, retries: int = 2) -
 def _retrain(experiment: str, publish: bool, options: dict[str, Any]) -> dict[str, Any]:
     runs = _run_stages(experiment, options)
     version = register.with_options(**options)(experiment)
-    judgement = gate.with_options(**options)(experiment, version)
-    answer = promote.with_options(**options)(experiment, version, judgement, runs)
+    judged = gate.with_options(**options)(experiment, version)
+    answer = promote.with_options(**options)(experiment, version, judged, runs)
     write_report.with_options(**options)(experiment, answer["version"])
     tell_prefect(answer)
     if publish:
@@ -106,33 +122,33 @@ def register(experiment: str) -> dict[str, Any]:
 
 
 @task(task_run_name="gate@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
-def gate(experiment: str, version: dict[str, Any]) -> dict[str, Any]:
-    """Candidate against champion on the test split; a version that was judged before keeps its judgement."""
+def gate(experiment: str, version: dict[str, Any]) -> dict[str, Any] | None:
+    """Candidate against champion on the test split; None where the ledger has decided about the version before."""
     candidate = Version(**version)
     policy = policy_file.load()
     with live.step("gate") as step:
-        if candidate.judgement:
+        with desk(policy, experiment) as at:
+            account = accounts.account(at.book.entries(), experiment, candidate.identity)
+            champion = at.standing.champion
+        if account.decision:
             step.status = "up to date"
-            return candidate.judgement
-        with tracking.reachable(policy) as client:
-            opponent = tracking.opponent(client, candidate)
-        rival = f"version {opponent.number}" if opponent else "no champion"
+            return None
+        rival = f"version {champion.version}" if champion else "no champion"
         step.detail(f"version {candidate.number} against {rival}, on the test split")
-        return promotion.judge_version(policy, experiment, candidate, opponent).as_json()
+        return promotion.judge(policy, experiment, candidate, Wish()).model_dump(mode="json")
 
 
 @task(task_run_name="promote@{experiment}", retry_condition_fn=worth_a_retry, result_serializer="json")
 def promote(
-    experiment: str, version: dict[str, Any], judgement: dict[str, Any], runs: list[dict[str, Any]]
+    experiment: str, version: dict[str, Any], judged: dict[str, Any] | None, runs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Move the aliases if every gate passed, and keep the decision with the version."""
+    """Enter the decision; the aliases follow. Judged again where somebody else became champion meanwhile."""
     candidate = Version(**version)
-    with live.step("promote"), tracking.reachable(policy_file.load()) as client:
-        if not candidate.judgement:
-            if judgement["decision"] == promotion.PROMOTED:
-                tracking.promote(client, candidate, tracking.opponent(client, candidate))
-            candidate = tracking.settle(client, candidate, judgement)
-    return result.of(experiment, [StageRun(**run) for run in runs], candidate)
+    policy = policy_file.load()
+    with live.step("promote"):
+        if judged:
+            promotion.promote(policy, experiment, candidate, Wish(), Judgement.model_validate_json(json.dumps(judged)))
+        return result.of(policy, experiment, [StageRun(**run) for run in runs], candidate)
 
 
 @task(task_run_name="publish@{experiment}")
@@ -160,7 +176,6 @@ def tell_prefect(answer: dict[str, Any]) -> None:
 
 
 def verdict(answer: dict[str, Any]) -> str:
-    gates = [f"| {g['name']} | {'passed' if g['passed'] else 'failed'} | {g['why']} |" for g in answer["gates"]]
     alias = f", @{answer['alias']}" if answer["alias"] else ""
     title = f"## {answer['decision']}: {answer['model']} version {answer['version']}{alias}"
-    return "\n".join([title, "", "| gate | verdict | why |", "|---|---|---|", *gates])
+    return "\n".join([title, "", *verdicts.table(answer["gates"])])

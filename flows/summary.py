@@ -13,9 +13,11 @@ from rich.text import Text
 
 from flows import result
 from flows.progress import duration
+from flows.verdicts import MARKS
 
 # of what was asked of Z, what tells most; the report has all
 PROBES = {"one_chain": "as inferred", "shuffled": "another face's", "zero": "none", "oracle": "stage 1's own"}
+COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_applicable": "dim"}
 PLAIN_WIDTH = 120  # columns of what goes into a file or a pipe: the same everywhere
 
 
@@ -90,8 +92,7 @@ def measured(answer: dict[str, Any]) -> list[str]:
 def _gates(answer: dict[str, Any]) -> Table:
     rows = _columns("left", "left", "left")
     for gate in answer["gates"]:
-        passed = Text("passed", "green") if gate["passed"] else Text("FAILED", "bold red")
-        rows.add_row(passed, gate["name"], gate["why"])
+        rows.add_row(Text(MARKS[gate["outcome"]], COLOURS[gate["outcome"]]), gate["name"], gate["why"])
     return rows
 
 

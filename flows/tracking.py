@@ -1,6 +1,5 @@
 """MLflow owns what was learnt: runs (flows/projection.py fills them) and models, which are found by their weights."""
 
-import json
 import os
 import shutil
 import sys
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from components.records import file_sha256
-from flows import project
+from flows import lineage, project
+from flows.ledger import Identity
 from flows.policy import Policy
 from flows.project import ROOT, Failed
 
@@ -24,6 +24,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 CHAMPION, PREVIOUS = "champion", "previous"
+FOLLOWED = "ledger.entry"  # tag of a registered model: the last decision that aliases and descriptions have followed
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
 
 
@@ -34,12 +35,19 @@ class Version:
     name: str
     number: int
     aliases: tuple[str, ...]
-    weights_sha256: str
-    judgement: dict[str, Any] | None  # decision and gates, None until it is judged
+    tags: dict[str, str]
 
     @property
     def uri(self) -> str:
         return f"models:/{self.name}/{self.number}"
+
+    @property
+    def weights_sha256(self) -> str:
+        return self.tags.get("weights_sha256", "")
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(version=self.number, weights_sha256=self.weights_sha256)
 
     @property
     def alias(self) -> str | None:
@@ -82,50 +90,66 @@ def find_version(client: Any, model: str, weights_sha256: str) -> Version | None
     """The version that was registered from these weights."""
     query = f"name = '{model}' and tags.weights_sha256 = '{weights_sha256}'"
     found = sorted(client.search_model_versions(query), key=lambda one: int(one.version))
-    return _version(client, model, int(found[-1].version)) if found else None
+    return version(client, model, int(found[-1].version)) if found else None
 
 
-def _has_model(client: Any, model: str) -> bool:
-    return bool(client.search_registered_models(f"name = '{model}'"))
+def versions(client: Any, model: str) -> list[int]:
+    """The numbers of a model's versions, newest first."""
+    return sorted((int(one.version) for one in _pages(client.search_model_versions, f"name = '{model}'")), reverse=True)
 
 
-def _version(client: Any, model: str, number: int) -> Version:
-    found = client.get_model_version(model, str(number))
-    judgement = found.tags.get("judgement")
-    aliases = client.get_registered_model(model).aliases
-    mine = tuple(sorted(alias for alias, version in aliases.items() if int(version) == number))
-    return Version(
-        model, number, mine, found.tags.get("weights_sha256", ""), json.loads(judgement) if judgement else None
-    )
+def version(client: Any, model: str, number: int) -> Version | None:
+    """None where the registry holds no such version."""
+    found = _found(lambda: client.get_model_version(model, str(number)))
+    return Version(model, number, tuple(sorted(found.aliases)), dict(found.tags)) if found else None
 
 
-def opponent(client: Any, version: Version) -> Version | None:
-    """Whom a candidate is judged against: the champion; the one before, where the candidate is champion already.
+def _found(get: Callable[[], Any]) -> Any:
+    """What MLflow has, or None where it says that there is no such thing."""
+    from mlflow.exceptions import MlflowException
 
-    The latter is what a crash between `promote` and `settle` leaves behind.
-    """
-    model = client.get_registered_model(version.name)
-    alias = PREVIOUS if int(model.aliases.get(CHAMPION, 0)) == version.number else CHAMPION
-    return _version(client, version.name, int(model.aliases[alias])) if alias in model.aliases else None
-
-
-def promote(client: Any, version: Version, old: Version | None) -> None:
-    """Move the aliases: `previous` first, so that a crash in between leaves the champion untouched."""
-    if old is not None:
-        client.set_registered_model_alias(version.name, PREVIOUS, str(old.number))
-    client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
+    try:
+        return get()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
-def settle(client: Any, version: Version, judgement: dict[str, Any]) -> Version:
-    """Keep the decision with the version, in words too: from here on it is not judged again."""
-    number = str(version.number)
-    gates = [
-        f"- {gate['name']}: {'passed' if gate['passed'] else 'failed'}: {gate['why']}" for gate in judgement["gates"]
-    ]
-    client.update_model_version(version.name, number, "\n".join([f"**{judgement['decision']}**", "", *gates]))
-    client.set_model_version_tag(version.name, number, "decision", judgement["decision"])
-    client.set_model_version_tag(version.name, number, "judgement", json.dumps(judgement))
-    return _version(client, version.name, version.number)
+@dataclass(frozen=True)
+class Pointers:
+    """What a registered model points at."""
+
+    aliases: dict[str, int]  # version by alias
+    followed: int  # the last entry of the ledger that the registry has followed, 0 where there was none
+
+
+def pointers(client: Any, model: str) -> Pointers:
+    """Of a model that is not registered: none."""
+    found = _found(lambda: client.get_registered_model(model))
+    if found is None:
+        return Pointers({}, 0)
+    numbers = {name: int(number) for name, number in found.aliases.items()}
+    return Pointers(numbers, int(found.tags.get(FOLLOWED, "0")))
+
+
+def set_alias(client: Any, model: str, alias: str, number: int | None) -> None:
+    """Point an alias at a version, or take it away."""
+    if number is None:
+        client.delete_registered_model_alias(model, alias)
+    else:
+        client.set_registered_model_alias(model, alias, str(number))
+
+
+def set_followed(client: Any, model: str, entry: int) -> None:
+    client.set_registered_model_tag(model, FOLLOWED, str(entry))
+
+
+def describe(client: Any, version: Version, description: str, tags: dict[str, str]) -> None:
+    """What the registry's pages show of a version."""
+    client.update_model_version(version.name, str(version.number), description)
+    for name, value in tags.items():
+        client.set_model_version_tag(version.name, str(version.number), name, value)
 
 
 def attach(client: Any, policy: Policy, experiment: str, version: int, page: Path) -> None:
@@ -182,23 +206,23 @@ def register(client: Any, policy: Policy, experiment: str, run: str) -> Version:
         return found
     mlflow.set_tracking_uri(tracking_uri(policy))
     mlflow.set_registry_uri(tracking_uri(policy))
-    source = project.provenance()
-    tags = {"weights_sha256": sha256, "git.commit": source.commit, "git.dirty": str(source.dirty).lower()}
     with tempfile.TemporaryDirectory() as temporary:
         code = snapshot(Path(temporary) / "components")
+        recorded = lineage.record(experiment, Path(temporary) / "recorded.parquet")
         with _quiet(), mlflow.start_run(run_id=run):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(ROOT / "flows" / "served_model.py"),
-                artifacts={"weights": str(weights)},
+                artifacts={"weights": str(weights), "recorded": str(recorded)},
                 code_paths=[str(code)],
                 signature=_signature(weights),
                 pip_requirements=_requirements(),
             )
-    if not _has_model(client, model):
+    if _found(lambda: client.get_registered_model(model)) is None:
         client.create_registered_model(model)
+    tags = lineage.tags(experiment)
     made = client.create_model_version(model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id)
-    return _version(client, model, int(made.version))
+    return Version(model, int(made.version), (), tags)
 
 
 @contextmanager

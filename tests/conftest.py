@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from clones import COMMANDS, Clone, end, free_port, fresh_clone, wait_for_port
+from registry import Place, make_database, make_place
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +100,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def clone(finished: tuple[Clone, dict[str, Any]], tmp_path: Path) -> Clone:
     """A copy of the finished clone, free to be changed."""
     return finished[0].copy(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_database(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture
+def place(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A registry and a ledger without models, for what decides."""
+    return make_place(tmp_path, database, monkeypatch)
 
 
 @pytest.fixture

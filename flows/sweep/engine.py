@@ -19,7 +19,7 @@ from components.config import ConfigError
 from components.stages import sweep
 from components.stages.sweep import METRIC, Job, Material, Params
 from flows.sweep.journal import SEARCH, Journal, Standing
-from flows.sweep.storage import Storage
+from flows.sweep.place import Place
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SLACK_BYTES = 150_000_000  # of the object store, beside what trials share
@@ -38,12 +38,12 @@ class Cluster:
 
     params: Params
     material: Any  # a reference into the object store: read once on each node
-    storage: Storage
+    place: Place
     gpus_per_trial: float
 
 
 @contextmanager
-def cluster(params: Params, material: Material, storage: Storage) -> Iterator[Cluster]:
+def cluster(params: Params, material: Material, place: Place) -> Iterator[Cluster]:
     """The Ray that RAY_ADDRESS names, which is left as it was; else one of our own, which ends with the block.
 
     Raises ConfigError where no node could ever run a trial.
@@ -66,7 +66,7 @@ def cluster(params: Params, material: Material, storage: Storage) -> Iterator[Cl
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         gpus = _check_resources(params, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        yield Cluster(params, ray.put(material), storage, gpus)
+        yield Cluster(params, ray.put(material), place, gpus)
     finally:
         ray.shutdown()
 
@@ -100,12 +100,12 @@ def run(cluster: Cluster, journal: Journal, jobs: Iterator[Job], stops_early: bo
             _train,
             material=cluster.material,
             params=cluster.params,
-            storage=cluster.storage,
+            place=cluster.place,
             gpus=cluster.gpus_per_trial,
         ),
         {"CPU": cluster.params.sweep.cpus_per_trial, "GPU": cluster.gpus_per_trial},
     )
-    results = cluster.storage.at(RAY_FOLDER)
+    results = cluster.place.at(RAY_FOLDER)
     results.remove()
     tuner = tune.Tuner(
         trainable,
@@ -124,13 +124,13 @@ def run(cluster: Cluster, journal: Journal, jobs: Iterator[Job], stops_early: bo
             storage_filesystem=results.filesystem,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=cluster.params.sweep.retries),
-            callbacks=[_listener(journal, cluster.storage)],
+            callbacks=[_listener(journal, cluster.place)],
         ),
     )
     tuner.fit()
 
 
-def _train(config: dict[str, Any], material: Material, params: Params, storage: Storage, gpus: float) -> None:
+def _train(config: dict[str, Any], material: Material, params: Params, place: Place, gpus: float) -> None:
     """One job, in a worker of Ray's."""
     from ray import tune
 
@@ -141,13 +141,13 @@ def _train(config: dict[str, Any], material: Material, params: Params, storage: 
 
         torch.cuda.set_per_process_memory_fraction(gpus)
     job = Job(**config["job"])
-    place = storage.at(f"trials/{job.name}")
+    own = place.at(f"trials/{job.name}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        place.fetch(folder)
+        own.fetch(folder)
 
         def keep(path: Path) -> None:
-            place.keep(path, str(path.relative_to(folder)))
+            own.keep(path, str(path.relative_to(folder)))
 
         for report in sweep.train(params, job, material, folder, keep):
             tune.report({"epoch": report.step, "metrics": dict(report.metrics), METRIC: report.metrics[METRIC]})
@@ -260,7 +260,7 @@ def is_spent(params: Params, standing: Standing) -> bool:
     )
 
 
-def _listener(journal: Journal, storage: Storage) -> Any:
+def _listener(journal: Journal, place: Place) -> Any:
     """Ray's callback that keeps in the journal how every job began and ended."""
     from ray import tune
 
@@ -282,7 +282,7 @@ def _listener(journal: Journal, storage: Storage) -> Any:
 
         def _forget(self, trial: Any) -> None:
             """What a resume would have needed."""
-            storage.at(f"trials/{_name(trial)}").remove()
+            place.at(f"trials/{_name(trial)}").remove()
 
         __reduce__ = _nothing
 

@@ -9,7 +9,7 @@ from components.stages.sweep import Job, Material, Params
 from flows.sweep import engine, verdict
 from flows.sweep.draw import draw
 from flows.sweep.journal import CONFIRMATION, SEARCH, Journal, Standing, trial_name
-from flows.sweep.storage import Storage
+from flows.sweep.place import Place
 
 BEAT_SECONDS = 0.5
 
@@ -55,7 +55,7 @@ def _wait(ended: "queue.Queue[BaseException | None]") -> object:
 
 
 def _work(params: Params, folder: Path, state: Path, journal: Journal, confirms: bool) -> None:
-    with engine.cluster(params, Material.read(folder), Storage.of(state)) as cluster:
+    with engine.cluster(params, Material.read(folder), Place.of(state)) as cluster:
         journal.opened(SEARCH)
         engine.run(cluster, journal, _trials(params, journal), stops_early=True)
         if confirms:

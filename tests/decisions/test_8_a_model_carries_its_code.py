@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from clones import Clone
+from clones import BETTER_THAN_MAJORITY, NOT_WORSE, Clone
 
 from components.learning import evaluation
 
@@ -61,8 +61,7 @@ def test_the_gate_alternates_two_processes_and_refuses_a_known_worse_model(clone
     content = clone.params()
     content["train_diffusion"]["epochs"] = 1  # it learns next to nothing
     clone.set_params(content)
-    policy = clone.path / "mlflow.yaml"
-    policy.write_text(policy.read_text().replace("above_majority: 0.0", "above_majority: 0.1"))
+    clone.set_gates([BETTER_THAN_MAJORITY | {"limit": 0.2}, NOT_WORSE])
     answer = clone.answer("lldif", "run", "demo", "--json", code=3)
     assert (answer["decision"], answer["version"], answer["alias"]) == ("rejected", 2, None)
     assert set(answer["latency_milliseconds"]) == set(answer["test"]) == {"candidate", "champion"}
@@ -75,8 +74,7 @@ def test_a_better_model_takes_over_and_the_old_one_is_previous(clone: Clone):
     content = clone.params()
     content["train_diffusion"]["epochs"] = 6
     clone.set_params(content)
-    policy = clone.path / "mlflow.yaml"
-    policy.write_text(policy.read_text().replace("margin: 0.03", "margin: 0.5"))
+    clone.set_gates([BETTER_THAN_MAJORITY, NOT_WORSE | {"margin": 0.5}])
     answer = clone.answer("lldif", "run", "demo", "--json")
     assert (answer["decision"], answer["version"], answer["alias"]) == ("promoted", 2, "champion")
     assert clone.champion() == 2

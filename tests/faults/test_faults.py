@@ -56,7 +56,8 @@ def test_a_wrong_policy(clone: Clone):
     done = clone.run("lldif", "run", "demo", code=2)
     assert (
         one_line(done)
-        == "lldif: mlflow.yaml: gates.1.margine: unknown key: allowed is kind, name, exposure, margin, confidence"
+        == "lldif: mlflow.yaml: gates.declared.1.margine: unknown key: allowed is name, exposures, confidence, "
+        "minimum_faces, on_inconclusive, metric, slice, kind, margin, test"
     )
 
 

@@ -49,6 +49,6 @@ def test_ui_serves_both_pages_until_interrupted(finished):
 
 def test_help_names_every_command(finished):
     text = finished[0].run("lldif", "--help").stdout
-    for command in ("run", "stage", "data", "ui", "clean", "doctor"):
+    for command in ("run", "stage", "data", "promote", "approve", "rollback", "history", "ui", "clean", "doctor"):
         assert f"\n  {command} " in text
     assert "3 candidate rejected" in text

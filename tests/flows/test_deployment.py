@@ -1,16 +1,33 @@
 """The nightly deployment, on a real server: inactive as it comes; activated, it is scheduled; a worker can run it."""
 
+import re
 import time
 from typing import Any
 
 import httpx
-from clones import Clone
+from clones import BETTER_THAN_MAJORITY, Clone
 
 
 def post(clone: Clone, path: str, content: dict[str, Any]) -> Any:
     done = httpx.post(f"{clone.environment['PREFECT_API_URL']}/{path}", json=content, timeout=60)
     done.raise_for_status()
     return done.json()
+
+
+def deploy(clone: Clone) -> None:
+    clone.run("prefect", "work-pool", "create", "lldif", "--type", "process", "--overwrite")
+    clone.run("prefect", "--no-prompt", "deploy", "--all")
+
+
+def state_after(clone: Clone, run: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """The state of a flow run once it is of one of these kinds."""
+    deadline = time.monotonic() + 120
+    while True:
+        state = httpx.get(f"{clone.environment['PREFECT_API_URL']}/flow_runs/{run}").json()["state"]
+        if state["type"] in kinds:
+            return state
+        assert time.monotonic() < deadline, state
+        time.sleep(0.5)
 
 
 def scheduled(clone: Clone, deployment: str) -> int:
@@ -23,10 +40,10 @@ def scheduled(clone: Clone, deployment: str) -> int:
 def test_retrain_is_deployed_inactive_scheduled_when_activated_and_run_by_a_worker(clone: Clone):
     clone.git("add", "dvc.lock")
     clone.git("commit", "-q", "-m", "lock")
-    clone.run("prefect", "work-pool", "create", "lldif", "--type", "process")
-    clone.run("prefect", "--no-prompt", "deploy", "--all")
-    (deployment,) = post(clone, "deployments/filter", {})
-    assert deployment["name"] == "retrain"
+    deploy(clone)
+    deployments = {found["name"]: found for found in post(clone, "deployments/filter", {})}
+    assert set(deployments) == {"retrain", "promotion"}
+    deployment = deployments["retrain"]
     (schedule,) = deployment["schedules"]
     assert (schedule["schedule"]["cron"], schedule["active"]) == ("0 2 * * *", False)
     assert scheduled(clone, deployment["id"]) == 0
@@ -41,13 +58,7 @@ def test_retrain_is_deployed_inactive_scheduled_when_activated_and_run_by_a_work
 
     run = post(clone, f"deployments/{deployment['id']}/create_flow_run", {"parameters": {"publish": True}})
     clone.run("prefect", "worker", "start", "--pool", "lldif", "--run-once")
-    deadline = time.monotonic() + 120
-    while True:
-        state = httpx.get(f"{clone.environment['PREFECT_API_URL']}/flow_runs/{run['id']}").json()["state"]
-        if state["type"] in ("COMPLETED", "FAILED", "CRASHED"):
-            break
-        assert time.monotonic() < deadline, state
-        time.sleep(0.5)
+    state = state_after(clone, run["id"], ("COMPLETED", "FAILED", "CRASHED"))
     assert state["type"] == "COMPLETED", state
 
 
@@ -60,3 +71,28 @@ def test_the_flow_leaves_artifacts_for_stages_scores_and_verdict(finished: tuple
     names = {run["name"] for run in post(clone, "task_runs/filter", {})}
     stages = {f"{stage['name']}@demo" for stage in answer["stages"]}
     assert stages | {"register@demo", "gate@demo", "promote@demo"} <= names
+
+
+def test_a_promotion_waits_on_its_page_in_prefect_and_goes_on_with_the_answer(clone: Clone):
+    """A worker judges, the run is suspended; answered, a worker takes it up again and the version is champion."""
+    clone.set_gates([BETTER_THAN_MAJORITY])
+    clone.git("commit", "-q", "-a", "-m", "gates")
+    twin = clone.twin()
+    deploy(clone)
+    said = clone.run("lldif", "promote", "demo", str(twin), "--require-approval")
+    assert said.stdout.startswith(f"awaits approval: lldif-demo version {twin}")
+    assert "'lldif approve demo'" in said.stderr
+    name = re.search(r"the flow run (\S+),", said.stderr)
+    assert name, said.stderr
+    (run,) = post(clone, "flow_runs/filter", {"flow_runs": {"name": {"any_": [name[1]]}}})
+    clone.run("prefect", "worker", "start", "--pool", "lldif", "--run-once")
+    assert state_after(clone, run["id"], ("PAUSED", "COMPLETED", "FAILED", "CRASHED"))["name"] == "Suspended"
+    assert clone.champion() == 1
+    answer = {"approve": True, "who": "grace", "reason": "seen in the lab"}
+    assert post(clone, f"flow_runs/{run['id']}/resume", {"run_input": answer})["status"] == "ACCEPT"
+    clone.run("prefect", "worker", "start", "--pool", "lldif", "--run-once")
+    state = state_after(clone, run["id"], ("COMPLETED", "FAILED", "CRASHED"))
+    assert state["type"] == "COMPLETED", state
+    assert clone.champion() == twin
+    last = clone.answer("lldif", "history", "demo", "--json")["entries"][-1]
+    assert (last["kind"], last["who"], last["why"]) == ("approval", "grace", "seen in the lab")

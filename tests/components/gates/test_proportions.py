@@ -1,4 +1,4 @@
-"""The exact test behind `not_worse`: its level holds whatever the share of discordant faces."""
+"""Tests and intervals of shares: published values, brute force, levels. Seconds: 6."""
 
 from functools import cache
 
@@ -8,9 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.gates import not_worse_p_value
+from components.gates.proportions import (
+    mcnemar_p_value,
+    share_interval,
+    tango_interval,
+    tango_statistic,
+    unconditional_p_value,
+)
 
-p_value = cache(not_worse_p_value)  # the same counts come again and again
+p_value = cache(unconditional_p_value)  # the same counts come again and again
 SEED = 20261122
 
 
@@ -98,3 +104,67 @@ def test_an_equal_model_with_many_faces_mostly_passes():
 def test_a_p_value_is_never_above_one_nor_below_what_lies_outside_the_interval():
     assert p_value(50, 0, 50, 0.03) == 1
     assert p_value(0, 50, 50, 0.03) == pytest.approx(0.001, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 12), st.data(), st.floats(0.01, 0.4))
+def test_a_negative_margin_asks_for_a_better_model(faces, data, gain):
+    """By enumeration of the null p_won - p_lost = gain, at the likeliest share of discordant faces."""
+    won = data.draw(st.integers(1, faces))
+    lost = data.draw(st.integers(0, faces - won))
+    discordant = max((won + lost) / faces, gain)
+    outcomes = trinomial(faces, (discordant - gain) / 2, (discordant + gain) / 2)
+    tail = sum(chance for other_lost, other_won, chance in outcomes if other_won - other_lost >= won - lost)
+    assert unconditional_p_value(lost, won, faces, -gain) >= tail - 1e-4
+    assert unconditional_p_value(lost, won, faces, -gain) >= unconditional_p_value(lost, won, faces, gain) - 1e-9
+
+
+def test_tangos_example_of_soft_contact_lenses():
+    """Tango 1998, section 6.1: of 44 pairs 1 is lost and none won; margin .1: Z = 1.709, p = .044, 90 % limit -.096."""
+    z = float(tango_statistic(1, 0, 44, -0.1))
+    assert z == pytest.approx(1.709, abs=5e-4)
+    assert stats.norm.sf(z) == pytest.approx(0.044, abs=5e-4)
+    assert tango_interval(1, 0, 44, 0.05)[0] == pytest.approx(-0.096, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "faces", "low", "high"),
+    [(1, 7, 21, -0.517, -0.026), (6, 16, 161, -0.1240, -0.0054)],
+    ids=["airway hyper-responsiveness", "complete response"],
+)
+def test_tangos_interval_of_two_published_tables(won, lost, faces, low, high):
+    """Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8; 95 %."""
+    found = tango_interval(lost, won, faces, 0.025)
+    assert found == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 300), st.data(), st.floats(0.001, 0.4))
+def test_tangos_interval_holds_what_its_score_test_does_not_reject(faces, data, alpha):
+    lost = data.draw(st.integers(0, faces))
+    won = data.draw(st.integers(0, faces - lost))
+    low, high = tango_interval(lost, won, faces, alpha)
+    assert -1 <= low <= (won - lost) / faces <= high <= 1
+    mirrored = tango_interval(won, lost, faces, alpha)
+    assert (low, high) == (pytest.approx(-mirrored[1], abs=1e-6), pytest.approx(-mirrored[0], abs=1e-6))
+    for bound, z in ((low, stats.norm.isf(alpha)), (high, stats.norm.ppf(alpha))):
+        if -0.999 < bound < 0.999 and abs(bound - (won - lost) / faces) > 1e-4:
+            assert float(tango_statistic(lost, won, faces, bound)) == pytest.approx(z, rel=1e-3, abs=1e-3)
+
+
+def test_tangos_statistic_without_a_difference_is_mcnemars():
+    assert float(tango_statistic(10, 25, 200, 0.0)) == pytest.approx(15 / 35**0.5)
+
+
+@pytest.mark.parametrize(("lost", "won", "p"), [(0, 0, 1.0), (0, 5, 1 / 32), (5, 0, 1.0), (1, 3, 5 / 16)])
+def test_mcnemars_test_is_the_sign_test_of_discordant_faces(lost, won, p):
+    assert mcnemar_p_value(lost, won) == pytest.approx(p)
+
+
+def test_intervals_of_a_share_are_the_textbooks():
+    """Wilson and Clopper-Pearson of 15 in 148 at 95 %: Newcombe, Statistics in Medicine 17 (1998) 857, table I."""
+    assert share_interval(15, 148, 0.025, "wilson") == (
+        pytest.approx(0.0624, abs=5e-5),
+        pytest.approx(0.1605, abs=5e-5),
+    )
+    assert share_interval(15, 148, 0.025, "exact") == (pytest.approx(0.0578, abs=5e-5), pytest.approx(0.1617, abs=5e-5))

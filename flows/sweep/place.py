@@ -8,37 +8,37 @@ from typing import Any
 
 from components.records import DataError
 
-PLACE = "LLDIF_SWEEP_STORAGE"  # s3://bucket/prefix, or a folder that all nodes share; none: the sweep's own state
+VARIABLE = "LLDIF_SWEEP_STORAGE"  # s3://bucket/prefix, or a folder that all nodes share; none: the sweep's own state
 
 
 @dataclass(frozen=True)
-class Storage:
+class Place:
     """A folder of a file system; it travels to whichever node a trial runs on."""
 
     filesystem: Any  # pyarrow.fs.FileSystem
     folder: str
 
     @classmethod
-    def of(cls, state: Path) -> "Storage":
+    def of(cls, state: Path) -> "Place":
         """In `state`, or where LLDIF_SWEEP_STORAGE says, under the state's fingerprint."""
         from pyarrow import fs
 
-        place = os.environ.get(PLACE, "")
-        if not place:
+        named = os.environ.get(VARIABLE, "")
+        if not named:
             return cls(fs.LocalFileSystem(), str(state))
-        if place.startswith("s3://"):
+        if named.startswith("s3://"):
             endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
             scheme, _, host = (endpoint or "").rpartition("://")
             only = {"endpoint_override": host, "scheme": scheme or "https"} if endpoint else {}
             region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
             filesystem = fs.S3FileSystem(**only, **({"region": region} if region else {}))
-            return cls(filesystem, f"{place.removeprefix('s3://').rstrip('/')}/{state.name}")
-        if "://" in place or not Path(place).is_absolute():
-            raise DataError(f"{PLACE}: {place}: allowed are s3://bucket/prefix and an absolute path")
-        return cls(fs.LocalFileSystem(), str(Path(place) / state.name))
+            return cls(filesystem, f"{named.removeprefix('s3://').rstrip('/')}/{state.name}")
+        if "://" in named or not Path(named).is_absolute():
+            raise DataError(f"{VARIABLE}: {named}: allowed are s3://bucket/prefix and an absolute path")
+        return cls(fs.LocalFileSystem(), str(Path(named) / state.name))
 
-    def at(self, name: str) -> "Storage":
-        return Storage(self.filesystem, f"{self.folder}/{name}")
+    def at(self, name: str) -> "Place":
+        return Place(self.filesystem, f"{self.folder}/{name}")
 
     def fetch(self, folder: Path) -> None:
         """Copy all that is kept here into a folder of this machine."""
@@ -55,16 +55,16 @@ class Storage:
         """Copy a file of this machine here: it appears whole or not at all."""
         from pyarrow import fs
 
-        place = f"{self.folder}/{name}"
-        parent, _, last = place.rpartition("/")
+        whole = f"{self.folder}/{name}"
+        parent, _, last = whole.rpartition("/")
         # two writers are possible: a worker may outlive its driver by a moment
         draft = f"{parent}/.{last}.{uuid.uuid4().hex}"
         if isinstance(self.filesystem, fs.LocalFileSystem):
             Path(parent).mkdir(parents=True, exist_ok=True)
             self._copy(str(path), draft, fs.LocalFileSystem(), self.filesystem)
-            self.filesystem.move(draft, place)
+            self.filesystem.move(draft, whole)
         else:  # an object is there when its upload has ended, and not before
-            self._copy(str(path), place, fs.LocalFileSystem(), self.filesystem)
+            self._copy(str(path), whole, fs.LocalFileSystem(), self.filesystem)
 
     def remove(self) -> None:
         """All that is kept here."""

@@ -1,0 +1,66 @@
+"""`lldif promote`, `approve`, `rollback` and `history` with real models, in the clone that a run left. Two minutes."""
+
+import json
+
+from clones import BETTER_THAN_MAJORITY, NOT_WORSE, Clone
+from mlflow import MlflowClient
+
+PASSES = [BETTER_THAN_MAJORITY, NOT_WORSE | {"margin": 0.5}]
+
+
+def test_a_run_leaves_a_look_and_a_decision_and_they_hold(finished: tuple[Clone, dict]):
+    clone, answer = finished
+    found = clone.answer("lldif", "history", "demo", "--verify", "--json")
+    assert (found["verified"], found["repaired"]) == (True, [])
+    assert [entry["kind"] for entry in found["entries"]] == ["look", "promotion"]
+    look, promotion = found["entries"]
+    assert look["data"]["dark_test"] == promotion["data"]["dark_test"]
+    assert promotion["who"] == "flow"
+    assert promotion["gates"] == answer["gates"]
+    assert {"faces", "dark_valid", "dark_test"} == set(promotion["data"])
+    story = clone.run("lldif", "history", "1").stdout
+    assert story.startswith("demo version 1: promoted, champion now")
+
+
+def test_a_candidate_is_judged_by_its_own_code_whatever_becomes_of_ours_and_then_waits_for_a_word(clone: Clone):
+    clone.set_gates(PASSES)
+    twin = clone.twin()
+    for module in (clone.path / "components" / "model").rglob("*.py"):
+        module.write_text("raise RuntimeError('today this is broken')\n")
+    asked = clone.answer("lldif", "promote", "demo", str(twin), "--require-approval", "--by", "ada", "--json")
+    assert (asked["kind"], asked["who"], asked["candidate"]["version"]) == ("request", "ada", twin)
+    assert clone.champion() == 1
+    assert "awaits approval" in clone.run("lldif", "history", "demo", str(twin)).stdout
+    given = clone.run("lldif", "approve", "demo", "--by", "grace", "--reason", "seen it").stdout
+    assert given.startswith(f"promoted: lldif-demo version {twin} (entry ")
+    assert clone.champion() == twin
+    back = clone.answer("lldif", "rollback", "demo", "--reason", "it dazzles", "--json")
+    assert (back["kind"], back["candidate"]["version"]) == ("rollback", 1)
+    assert clone.champion() == 1
+    assert clone.answer("lldif", "history", "--verify", "--json")["verified"]
+
+
+def test_what_is_asked_wrongly_is_one_line(finished: tuple[Clone, dict]):
+    clone, _ = finished
+    for command, line in {
+        ("rollback", "demo"): "lldif: rollback: --reason TEXT is missing: the ledger keeps it",
+        ("promote", "demo", "--override"): "lldif: --override: --reason TEXT is missing: the ledger keeps it",
+        ("promote", "demo", "9"): "lldif: lldif-demo has no version 9: there is 1",
+        ("approve", "demo"): "lldif: demo: nothing awaits approval",
+        ("history", "demo", "9"): "lldif: demo: nothing was decided about version 9",
+    }.items():
+        assert clone.run("lldif", *command, code=2).stderr == f"{line}\n"
+
+
+def test_a_dry_run_moves_nothing_and_a_spent_test_set_blocks(clone: Clone):
+    clone.set_gates(PASSES)
+    twin = clone.twin()
+    judged = json.loads(clone.run("lldif", "promote", "demo", "--dry-run", "--json").stdout)
+    assert (judged["candidate"]["version"], judged["promote"]) == (twin, True)
+    assert clone.champion() == 1
+    policy = clone.path / "mlflow.yaml"
+    policy.write_text(policy.read_text().replace("looks: 100", "looks: 2"))
+    done = clone.run("lldif", "promote", "demo", code=1)
+    assert "dark_test.parquet: looked at 2 times, gates.holdout.looks allows 2: bring new data" in done.stderr
+    client = MlflowClient(f"sqlite:///{clone.path / 'mlflow.db'}")
+    assert "### Model card" in client.get_model_version("lldif-demo", "1").description
