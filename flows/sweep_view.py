@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -133,9 +133,9 @@ class Screen:
                 Text(f"sweep {self.experiment}: starting Ray, {duration(time.monotonic() - self.began)}"), Text("")
             )
         phase = "confirming the best" if self.standing.phase == CONFIRMATION else "searching"
-        head = Text.assemble((f"sweep {self.experiment}", "bold"), f"  {phase}: {summary(self.params, self.standing)}")
-        head.no_wrap, head.overflow = True, "ellipsis"
-        return Group(head, _table(self.standing), Text(""))
+        head = Text.assemble((f"sweep {self.experiment}", "bold"), f"  {phase}")
+        told = Text(summary(self.params, self.standing), no_wrap=True, overflow="ellipsis")
+        return Group(head, told, _table(self.standing), Text(""))
 
 
 def _table(standing: Standing) -> Table:
@@ -153,15 +153,13 @@ def _table(standing: Standing) -> Table:
             Text(state, STYLES.get(one.status, "dim")),
             f"{one.epochs}/{one.job.epochs}",
             "" if one.accuracy is None else f"{one.accuracy:.3f}",
-            Text(told(one.job.parameters), "dim"),
+            Text(parameters_text(one.job.parameters), "dim"),
         )
     return table
 
 
-def told(parameters: "dict[str, object] | object") -> str:
+def parameters_text(parameters: Mapping[str, Any]) -> str:
     """Parameters in few words: the last part of each name."""
-    assert isinstance(parameters, dict)
-    short = {name.rpartition(".")[2]: value for name, value in parameters.items()}
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in short.items()
-    )
+    short = {name.rpartition(".")[2]: value for name, value in sorted(parameters.items())}
+    words = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in short.items())
+    return " ".join(words)
