@@ -1,4 +1,4 @@
-"""What Ray and early stopping save: a sweep against the same trials one after another, each at full length, without Ray.
+"""What Ray and early stopping save: a sweep against the same trials one after another, each in full, without Ray.
 
 `python -m benchmarks.sweep demo --trials 12 --epochs-per-trial 9`, where the stages before the sweep have run. The loop
 trains with as many threads as there are cores, the sweep a trial on each core; the sweep's time counts Ray's start and

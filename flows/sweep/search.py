@@ -64,11 +64,12 @@ def _work(params: Params, folder: Path, state: Path, journal: Journal, confirms:
 
 
 def _trials(params: Params, journal: Journal) -> Iterator[Job]:
-    """Those that were under way, then new ones, as long as the budget lasts."""
+    """Those that were under way, then new ones, as long as the budget lasts; the defaults in any case."""
     standing = journal.standing
     yield from [one.job for one in standing.trials() if _goes_on(journal, one.job)]
-    while len(standing.trials()) < params.sweep.trials and not engine.is_spent(params, standing):
-        number = len(standing.trials())
+    while (number := len(standing.trials())) < params.sweep.trials:
+        if number and engine.is_spent(params, standing):
+            return
         parameters = draw(params, number, standing.trials())
         job = Job(trial_name(number), number, parameters, params.compute.seed, params.sweep.epochs_per_trial)
         journal.wants(job)

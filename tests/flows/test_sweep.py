@@ -116,20 +116,32 @@ def test_where_mlflow_does_not_answer_the_answer_is_given_and_the_same_command_t
 
 
 def test_the_winner_is_adopted_where_it_is_better_than_the_defaults(explored, tmp_path):
-    """The journal is made to say that a trial did better with every seed."""
+    """The journal is made to tell of a search in which trial 3 did best, in every training."""
     clone = explored[0].copy(tmp_path / "clone")
-    journal_path = state_of(clone) / "sweep.jsonl"
-    lines = [json.loads(line) for line in journal_path.read_text().splitlines()]
-    winner = max(line["job"]["trial"] for line in lines if line["event"] == "job" and "seed-" in line["job"]["name"])
-    if winner == 0:  # the defaults did best: another trial takes the place of the first of the confirmed
-        pytest.skip("the defaults were the best of this search: there is no other confirmed trial to be made better")
-    for line in lines:
-        if line["event"] == "report" and f"trial-{winner:04}-seed" in line["name"]:
-            line["metrics"]["valid_accuracy"] = 0.9
-    journal_path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = state_of(clone) / "sweep.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    jobs = [line["job"] for line in lines if line["event"] == "job" and "seed" not in line["job"]["name"]]
+    seed = clone.params()["compute"]["seed"]
+    again = [
+        {**job, "name": f"{job['name']}-seed-{one}", "seed": one, "epochs": 2}
+        for one in (seed + 1, seed + 2)
+        for job in (jobs[3], jobs[0])
+    ]
+    told: list[dict[str, Any]] = [{"event": "opened", "time": 1.0, "phase": "search"}]
+    for job in [*jobs, *again]:
+        accuracy = (0.9 if job["trial"] == 3 else 0.3) + job["seed"] / 1000
+        figures = {"valid_accuracy": accuracy}
+        told.append({"event": "job", "time": 1.0, "job": job})
+        told += [
+            {"event": "report", "time": 2.0, "name": job["name"], "epoch": epoch, "metrics": figures}
+            for epoch in range(1, job["epochs"] + 1)
+        ]
+        told.append({"event": "ended", "time": 3.0, "name": job["name"], "status": "finished", "stopped_by": None})
+        told[-1]["error"] = None
+    path.write_text("".join(json.dumps(line) + "\n" for line in told))
     before = (clone.path / "params" / "demo.yaml").read_text()
     answer = json.loads(clone.run("lldif", "sweep", "demo", "--json", "--adopt").stdout)
-    assert (answer["adopted"], answer["best"]["trial"]) == (True, winner)
+    assert (answer["adopted"], answer["best"]["trial"]) == (True, 3)
     content = clone.params()
     for name, value in answer["best"]["parameters"].items():
         section = content
@@ -172,6 +184,7 @@ def test_the_budget_that_is_spent_first_ends_the_search(ready, tmp_path, budget,
     answer = json.loads(clone.run("lldif", "sweep", "demo", "--json", *arguments).stdout)
     assert answer["epochs"]["spent"] <= most
     assert {one["stopped_by"] for one in answer["trials"]} == {"budget"}
+    assert answer["trials"][0]["epochs"] >= 1
     check_runs(clone, answer)
 
 
