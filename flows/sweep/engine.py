@@ -65,13 +65,13 @@ def cluster(params: Params, material: Material, place: Place) -> Iterator[Cluste
     # what fails is in the journal; the whole of it, with its traceback, beside Ray's own state
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
-        gpus = _check_resources(params, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        gpus = check_resources(params, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         yield Cluster(params, ray.put(material), place, gpus)
     finally:
         ray.shutdown()
 
 
-def _check_resources(params: Params, nodes: list[dict[str, float]]) -> float:
+def check_resources(params: Params, nodes: list[dict[str, float]]) -> float:
     """The GPUs that a trial gets. Raises ConfigError where no node has what a trial asks for."""
     config = params.sweep
     cpus, gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
@@ -91,7 +91,7 @@ def run(cluster: Cluster, journal: Journal, jobs: Iterator[Job], stops_early: bo
     """Train every job, each asked for when there is room for it; with `stops_early` as the params' scheduler says."""
     from ray import tune
 
-    scheduler = _scheduler(cluster.params, journal, stops_early)
+    scheduler = scheduler_of(cluster.params, journal, stops_early)
     first = next(jobs, None)
     if first is None:
         return
@@ -134,12 +134,7 @@ def _train(config: dict[str, Any], material: Material, params: Params, place: Pl
     """One job, in a worker of Ray's."""
     from ray import tune
 
-    if not gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch looks: a trial that asked for no GPU takes none
-    elif gpus < 1:
-        import torch
-
-        torch.cuda.set_per_process_memory_fraction(gpus)
+    claim(gpus)
     job = Job(**config["job"])
     own = place.at(f"trials/{job.name}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -151,6 +146,16 @@ def _train(config: dict[str, Any], material: Material, params: Params, place: Pl
 
         for report in sweep.train(params, job, material, folder, keep):
             tune.report({"epoch": report.step, "metrics": dict(report.metrics), METRIC: report.metrics[METRIC]})
+
+
+def claim(gpus: float) -> None:
+    """Take the share of a GPU that this process was given, and no more of its memory."""
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch looks: a trial that asked for no GPU takes none
+    elif gpus < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(gpus)
 
 
 def _supply(jobs: Iterator[Job]) -> Any:
@@ -185,7 +190,7 @@ def _name(trial: Any) -> str:
     return str(trial.config["job"]["name"])
 
 
-def _scheduler(params: Params, journal: Journal, stops_early: bool) -> Any:
+def scheduler_of(params: Params, journal: Journal, stops_early: bool) -> Any:
     """ASHA (Li et al. 2020) or none, and the end of every trial once the budget is spent.
 
     ASHA begins with all that the journal knows, in the order in which it came: after a kill its rungs stand as before.
