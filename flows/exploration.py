@@ -39,7 +39,7 @@ def explore(experiment: str, changes: Mapping[str, Any], adopts: bool) -> dict[s
     state.mkdir(exist_ok=True)
     atomic.write_text(staging.STATE / "latest" / spec.target, fingerprint)
     with staging.locked(state / "lock", f"the same sweep of {experiment} is being run by another process"):
-        return _explored(spec, params, state, Upload(rules, spec, fingerprint), adopts)
+        return _explored(spec, params, state, Upload(rules, spec, fingerprint, content), adopts)
 
 
 def _params(experiment: str, changes: Mapping[str, Any]) -> Params:
@@ -104,8 +104,8 @@ def _searched(spec: StageSpec, params: Params, state: Path, upload: "Upload") ->
 class Upload:
     """MLflow is told how a sweep stands; where it does not answer, that waits."""
 
-    def __init__(self, rules: policy.Policy, spec: StageSpec, fingerprint: str) -> None:
-        self.rules, self.spec, self.fingerprint = rules, spec, fingerprint
+    def __init__(self, rules: policy.Policy, spec: StageSpec, fingerprint: str, content: dict[str, Any]) -> None:
+        self.rules, self.spec, self.fingerprint, self.content = rules, spec, fingerprint, content
         self.told_at = 0.0
         self.standing: Standing | None = None
         self.run: str | None = None
@@ -126,14 +126,20 @@ class Upload:
         self.standing = standing
         self._tell("FINISHED", best)
 
+    def _begun(self, client: Any, folder: str) -> str:
+        """The sweep's run, made or found; a kill may have kept its parameters from it."""
+        run = tracking.run_by(client, folder, stage="explore", fingerprint=self.fingerprint)
+        run = run or projection.begin_run(client, folder, self.spec, self.fingerprint)
+        projection.log_sections(client, run, self.spec, self.content)
+        return run
+
     def _tell(self, status: str, best: dict[str, Any] | None = None) -> None:
         assert self.standing is not None
         trials = rows(self.standing.trials(), self.standing.confirmations(), with_times=True)
         try:
             with tracking.reachable(self.rules) as client:
                 folder = tracking.experiment_of(client, self.rules, self.spec.experiment)
-                self.run = self.run or tracking.run_by(client, folder, stage="explore", fingerprint=self.fingerprint)
-                self.run = self.run or projection.create_run(client, folder, self.spec, self.fingerprint)
+                self.run = self.run or self._begun(client, folder)
                 sweep_runs.fill(client, folder, self.run, self.spec.experiment, trials, is_over=status != "RUNNING")
                 if best is not None and "concluded" not in client.get_run(self.run).data.tags:
                     sweep_runs.conclude(client, self.run, trials, best)

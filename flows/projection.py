@@ -45,7 +45,7 @@ def _project_validation(client: Any, folder: str, spec: project.StageSpec) -> No
     if tracking.run_by(client, folder, findings_sha256=sha256):
         return
     found = json.loads(findings.read_text(encoding="utf-8"))
-    run = create_run(client, folder, spec, sha256)
+    run = _create_run(client, folder, spec, sha256)
     counts = {"rules": len(found["rules"]), "errors": len(found["errors"]), "warnings": len(found["warnings"])}
     tracking.log_reports(client, run, [{"step": 0, "metrics": counts}])
     client.log_artifact(run, str(findings))
@@ -64,7 +64,7 @@ def _project_sweep(client: Any, folder: str, spec: project.StageSpec) -> None:
     sha256 = file_sha256(trials)
     if not rows or tracking.run_by(client, folder, trials_sha256=sha256):
         return
-    sweep = tracking.run_by(client, folder, sweep_sha256=sha256) or create_run(
+    sweep = tracking.run_by(client, folder, sweep_sha256=sha256) or _create_run(
         client, folder, spec, sha256, sweep_sha256=sha256
     )
     sweep_runs.fill(client, folder, sweep, spec.experiment, rows, is_over=True)
@@ -90,7 +90,7 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
         reports = [json.loads(line) for line in (state / "reports.jsonl").read_text().splitlines()]
     else:
         return None
-    run = found or create_run(client, folder, spec, fingerprint)
+    run = found or _create_run(client, folder, spec, fingerprint)
     _upload(client, run, reports)
     if sha256 and "weights_sha256" not in client.get_run(run).data.tags:
         client.log_artifact(run, str(history))
@@ -99,8 +99,15 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
     return run
 
 
-def create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
-    """A run of MLflow's for what a stage did, with the parameters it was given and where its code stood."""
+def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
+    """With the parameters that the stage is given by the params file."""
+    run = begin_run(client, folder, spec, fingerprint, **more)
+    log_sections(client, run, spec, project.read_params(spec.experiment))
+    return run
+
+
+def begin_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
+    """A run of MLflow's for what a stage does, that says where its code stands."""
     source = project.provenance()
     tags = {
         "stage": spec.name,
@@ -112,10 +119,12 @@ def create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: s
         **more,
     }
     run = client.create_run(folder, tags=tags, run_name=f"{spec.name} {fingerprint[:8]}")
-    run_id = str(run.info.run_id)
-    content = project.read_params(spec.experiment)
-    tracking.log_params(client, run_id, flatten({section: content[section] for section in spec.sections}))
-    return run_id
+    return str(run.info.run_id)
+
+
+def log_sections(client: Any, run: str, spec: project.StageSpec, content: dict[str, Any]) -> None:
+    """The sections of a params file that a stage is given; the same again changes nothing."""
+    tracking.log_params(client, run, flatten({section: content[section] for section in spec.sections}))
 
 
 def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:

@@ -110,8 +110,6 @@ def run(cluster: Cluster, journal: Journal, jobs: Iterator[Job], stops_early: bo
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            metric=METRIC,
-            mode="max",
             num_samples=sys.maxsize,
             search_alg=_supply(itertools.chain([first], jobs)),
             scheduler=scheduler,
@@ -228,11 +226,9 @@ def scheduler_of(params: Params, journal: Journal, stops_early: bool) -> Any:
         __reduce__ = _nothing
 
     asha: dict[str, Any] = {"grace_period": config.grace_epochs, "reduction_factor": config.reduction_factor}
-    scheduler = Scheduler(time_attr="epoch", max_t=config.epochs_per_trial, **asha)
-    scheduler.set_search_properties(METRIC, "max")
+    scheduler = Scheduler("epoch", METRIC, "max", max_t=config.epochs_per_trial, **asha)
     if with_asha:
         _replay(AsyncHyperBandScheduler, scheduler, journal)
-    scheduler._metric = scheduler._mode = None  # for the tuner, which gives them itself
     return scheduler
 
 

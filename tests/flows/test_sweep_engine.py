@@ -47,7 +47,6 @@ def want(journal: Journal, scheduler: Any, number: int, session: str) -> Any:
     if job.name not in journal.standing.trainings:
         journal.wants(job)
     trial = SimpleNamespace(trial_id=f"{session}-{number}", config={"job": vars(job)})
-    scheduler.set_search_properties(sweep.METRIC, "max")
     scheduler.on_trial_add(None, trial)
     return trial
 
