@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import stats
@@ -84,9 +84,15 @@ class Drawn:
 
 def weights_of(table: Table, rows: np.ndarray, alpha: float) -> Iterator[np.ndarray]:
     """Weights (BLOCK, N) of `rows` (N,), block by block, the same whenever the rows' groups are the same."""
-    groups = np.unique(groups_of(table, rows), return_inverse=True)[1]
+    names, group_of = np.unique(groups_of(table, rows), return_inverse=True)
     for block in range(math.ceil(max(FEWEST, 20 / alpha) / BLOCK)):
-        yield resample(groups, BLOCK, SEED + block)
+        yield _counts(len(names), block)[:, group_of]
+
+
+@lru_cache(maxsize=16)
+def _counts(groups: int, block: int) -> np.ndarray:
+    """(BLOCK, G): how often each group is in each resample; gates after one another ask for the same."""
+    return resample(np.arange(groups), BLOCK, SEED + block)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def test_a_first_model_needs_permission_and_a_gate_that_needs_no_champion():
 
 
 def test_a_comparison_that_was_not_made_blocks_where_there_is_a_champion():
-    assert not decide((verdict(NOT_WORSE, "not_applicable"),), gates(NOT_WORSE), has_champion=True).promote
+    verdicts = (verdict(ABSOLUTE, "pass"), verdict(NOT_WORSE, "not_applicable"))
+    assert not decide(verdicts, gates(ABSOLUTE, NOT_WORSE), has_champion=True).promote
 
 
 @pytest.mark.parametrize(

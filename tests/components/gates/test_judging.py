@@ -126,7 +126,7 @@ def test_answers_that_are_not_numbers_fail(gate, broken):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"ids": [*CHAMPION.ids[:5], "other", *CHAMPION.ids[6:]]}, "row 5 is face face-5 at exposure 0.05 labelled fear"),
+        ({"ids": [*CHAMPION.ids[:5], "other", *CHAMPION.ids[6:]]}, "row 5 is face face-5 at exposure 0.05 labelled"),
         ({"exposures": np.where(np.arange(1000) == 7, 0.2, 0.05)}, "face face-7 at exposure 0.2 labelled sorrow"),
         ({"labels": (CHAMPION.labels + (np.arange(1000) == 9)) % 4}, "row 9 is face face-9"),
         ({"classes": CLASSES[::-1]}, "classes differ: anger, fear, joy, sorrow against sorrow, joy, fear, anger"),
@@ -318,6 +318,18 @@ def test_the_gap_between_best_and_worst_slice_is_bounded(worst, outcome):
     assert said.estimate == pytest.approx(0.9 - worst, abs=0.01)
     assert said.low < said.estimate < said.high
     assert [part.name for part in said.parts] == ["tone=0", "tone=1", "tone=2"]
+
+
+def test_a_tone_with_too_few_faces_keeps_the_gap_from_being_shown():
+    """Two tones alike, and a third with ten faces; a gap that is too wide without those is too wide."""
+    tone = np.where(np.arange(900) < 10, 2, np.arange(900) % 2)
+    attributes = [{"tone": f"{one}"} for one in tone]
+    alike, apart = (np.arange(900) // 2 < 450 * np.array([0.9, worst, 1.0])[tone] for worst in (0.9, 0.4))
+    said = verdict(ALIKE, table(alike, attributes=attributes))
+    assert said.outcome == "inconclusive"
+    assert said.high < said.limit
+    assert said.why.endswith("fewer than 50 faces: tone=2")
+    assert verdict(ALIKE, table(apart, attributes=attributes)).outcome == "fail"
 
 
 def test_the_same_evidence_gives_the_same_verdicts():

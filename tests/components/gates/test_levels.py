@@ -53,5 +53,5 @@ def test_taking_faces_of_one_person_for_independent_would_break_it():
 def test_the_picture_has_a_line_for_every_rule():
     drawn = picture({one: dict.fromkeys(RULES, 0.5) for one in np.linspace(-0.03, 0.03, 5).tolist()})
     assert drawn.count("<polyline") == len(RULES)
-    for rule in ("not worse", "better", "new &gt;= old", "new &gt; old", "alpha 0.05"):
+    for rule in ("not worse", "better", "new &gt;= old", "new &gt; old", "α 0.05"):
         assert rule in drawn
