@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--out", type=Path, default=ROOT / "lines.jsonl", metavar="JSONL")
     what.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="for data, checkpoints, predictions")
     what.add_argument("--list", action="store_true", help="say what methods there are, and do nothing else")
+    what.add_argument("--against", default=methods.PLAIN, metavar="NAME", help="whom differences are to")
     what.add_argument("--report", action="store_true", help="only the table and the figure of the lines there are")
     return what
 
@@ -64,7 +65,7 @@ def compare(given: argparse.Namespace) -> int:
             print(f"{method.name:24}{method.says}")
         return 0
     if given.report:
-        return show(given.out, given.root)
+        return show(given.out, given.root, given.against)
     wanted = methods.chosen(given.methods)
     workers = given.workers or (1 if device().type == "cuda" else os.cpu_count() or 1)
     arena = opened(given, {})
@@ -84,7 +85,7 @@ def compare(given: argparse.Namespace) -> int:
         best = settled.get(method.name, tuning.AS_IT_IS)
         jobs.append(arena.job(method, seed, best.epochs(plan.epochs), best.changes, trials=given.sweep_trials))
     failed = complain(runs.run(jobs, given.out, min(workers, len(jobs))))
-    return show(given.out, given.root) or failed
+    return show(given.out, given.root, given.against) or failed
 
 
 def opened(given: argparse.Namespace, changes: Mapping[str, Any]) -> Arena:
@@ -120,13 +121,13 @@ def complain(failures: list[str]) -> int:
     return 1 if failures else 0
 
 
-def show(out: Path, root: Path) -> int:
+def show(out: Path, root: Path, against: str) -> int:
     """The table on standard output, the figure beside the lines."""
     found = runs.lines(out)
     if not found:
         say(f"{out}: holds no run yet")
         return 1
-    print(report.markdown(found, root), end="")
+    print(report.markdown(found, root, against), end="")
     atomic.write_text(out.with_suffix(".svg"), report.figure(found))
     return 0
 

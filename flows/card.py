@@ -1,12 +1,15 @@
 """What MLflow's pages tell of a version: the decision, the verdict and the model card, made from the ledger."""
 
+import textwrap
 from typing import Any
 
 from flows import accounts, verdicts
+from flows.accounts import Account
 from flows.ledger import Entry
 from flows.tracking import Version
 
 LENGTH = 5000  # characters that MLflow keeps of a description
+WIDTHS = (400, 200, 120, 80, 40)  # characters of a gate's reason: as many as leave room for the card
 LICENCES = {
     "embedded": "drawn by this project's own code, Apache-2.0; no person is shown",
     "ferplus": "images FER2013 (Goodfellow et al. 2013), for research; labels FER+ (Barsoum et al. 2016), MIT",
@@ -33,12 +36,21 @@ def of(entries: tuple[Entry, ...], experiment: str, version: Version) -> tuple[s
     if judged:
         tags |= {"policy_sha256": judged.policy_sha256, "ledger.entry": str(judged.number)}
         tags |= {f"gate.{gate['name']}": gate["outcome"] for gate in judged.gates}
+    whole = next(
+        text for width in WIDTHS if len(text := _page(account, version, width)) <= LENGTH or width == WIDTHS[-1]
+    )
+    return whole[:LENGTH], tags
+
+
+def _page(account: Account, version: Version, width: int) -> str:
     lines = [f"**{account.decision}**", ""]
-    if judged:
+    if account.judged:
+        judged = account.judged
         rival = f"version {judged.champion.version}" if judged.champion else "nobody"
-        lines += [f"Entry {judged.number} of the ledger, by {judged.who}, against {rival}: {judged.why}", ""]
-        lines += [*verdicts.table(judged.gates), ""]
-    return _short("\n".join([*lines, _card(version, judged)])), tags
+        why = textwrap.shorten(judged.why, 4 * width, placeholder=" ...")
+        lines += [f"Entry {judged.number} of the ledger, by {judged.who}, against {rival}: {why}", ""]
+        lines += [*verdicts.table(judged.gates, width), ""]
+    return "\n".join([*lines, _card(version, account.judged)])
 
 
 def _card(version: Version, judged: Entry | None) -> str:
@@ -68,7 +80,3 @@ def _slices(judged: Entry | None) -> str:
         return "**Slices** none was asked of the gates; the report of the experiment shows them on valid"
     rows = [f"{part['name']} {part['estimate']:+.3f} ({part['faces']})" for part in known]
     return f"**Slices** (figure of the gate, faces): {'; '.join(rows)}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LENGTH else f"{text[: LENGTH - 20]}\n(cut, see ledger)"

@@ -22,6 +22,7 @@ from components.gates.disturbances import disturb
 from components.gates.evidence import Costs, Evidence, Soundness, Table
 from components.gates.policy import Gates, OfOneFigure
 from components.learning.evaluation import DARK_RUNGS, exposure_name
+from components.records import DataError
 from flows import lineage, project, tracking
 from flows.policy import Policy
 from flows.project import ROOT, Failed
@@ -110,7 +111,10 @@ def gather(
         if champion:
             scorers["champion"].load()
         look()
-        return _answers(experiment, policy.gates, scorers, files, folder, soundness)
+        try:
+            return _answers(experiment, policy.gates, scorers, files, folder, soundness)
+        except DataError as error:
+            raise Failed(str(error).replace(f"{ROOT}/", ""), "data") from None
 
 
 def check_loads(policy: Policy, version: Version) -> None:
@@ -165,6 +169,7 @@ def _answers(
 ) -> Gathered:
     runs = project.runs_folder(experiment)
     test, known = runs / "dark_test.parquet", read_faces(runs / "faces.parquet")
+    open_table(test)  # says in one line where it is damaged
     disturbed = write_disturbed(test, folder, exposures_to_disturb(gates))
     tables = {}
     for role, scorer in scorers.items():

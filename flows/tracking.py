@@ -216,7 +216,7 @@ def register(client: Any, policy: Policy, experiment: str, run: str) -> Version:
                 artifacts={"weights": str(weights), "recorded": str(recorded)},
                 code_paths=[str(code)],
                 signature=_signature(weights),
-                pip_requirements=_requirements(),
+                pip_requirements=_requirements(weights),
             )
     if _found(lambda: client.get_registered_model(model)) is None:
         client.create_registered_model(model)
@@ -266,10 +266,15 @@ def _signature(weights: Path) -> Any:
     return ModelSignature(inputs=Schema([ColSpec("binary", "image")]), outputs=outputs)
 
 
-def _requirements() -> list[str]:
+def _requirements(weights: Path) -> list[str]:
+    """Pinned as they are here; transformers where CLIP is within."""
     from importlib.metadata import version
 
-    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
+    from components.learning.checkpoint import read
+
+    with_clip = read(weights)[1]["model"]["prior"]["clip"]
+    names = (*REQUIREMENTS, "transformers") if with_clip else REQUIREMENTS
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
 @dataclass(frozen=True)

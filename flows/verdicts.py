@@ -1,5 +1,6 @@
 """The gates' verdict for people: sentences, a table, an interval drawn in text."""
 
+import textwrap
 from typing import Any
 
 WIDTH = 41  # characters of a drawn interval
@@ -39,14 +40,14 @@ def interval(low: float | None, estimate: float | None, high: float | None, limi
     return [f"{''.join(drawn)}  {estimate:.4g} in [{low:.4g}, {high:.4g}], limit {limit:.4g}"]
 
 
-def table(gates: tuple[dict[str, Any], ...]) -> list[str]:
-    """Lines of Markdown."""
-    rows = [f"| {MARKS[gate['outcome']]} | {gate['name']} | {_cell(gate['why'])} |" for gate in gates]
+def table(gates: tuple[dict[str, Any], ...], width: int = 400) -> list[str]:
+    """Lines of Markdown, a gate's reason in so many characters."""
+    rows = [f"| {MARKS[gate['outcome']]} | {gate['name']} | {_cell(gate['why'], width)} |" for gate in gates]
     return ["| verdict | gate | why |", "|---|---|---|", *rows]
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+def _cell(text: str, width: int) -> str:
+    return textwrap.shorten(text.replace("|", "/"), width, placeholder=" ...")
 
 
 def curve(accuracy: dict[str, float]) -> list[str]:

@@ -19,6 +19,8 @@ DARK = tuple(exposure_name(rung) for rung in evaluation.DARK_RUNGS)
 LADDER = ("clean", *DARK, "0.005")
 COLUMNS = (*LADDER, "mean dark", evaluation.GAMMA)
 RESAMPLES, CONFIDENCE = 1000, 0.95
+# where differences are tested: over the dark rungs, and at the two where light is scarcest but not gone
+TESTED: dict[str, tuple[float, ...]] = {"mean dark": evaluation.DARK_RUNGS, "0.02": (0.02,), "0.01": (0.01,)}
 ROOM_FOR_NAMES = 40
 
 
@@ -62,10 +64,15 @@ def mean_score(runs: Sequence[Line], metric: str) -> dict[str, float]:
     return means | ({"mean dark": float(np.mean(dark))} if dark else {})
 
 
-def markdown(found: Sequence[Line], root: Path) -> str:
-    """A table per metric. Differences to plain need the predictions of both, which are under `root` where they ran."""
+def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
+    """A table per metric. Differences to the method `against` need the predictions of both, which are under `root`
+    where they ran.
+    """
     methods = by_method(found)
-    against_plain = {name: difference(runs, methods.get(PLAIN, []), root) for name, runs in methods.items()}
+    apart = {
+        name: {where: difference(runs, methods.get(against, []), root, rungs) for where, rungs in TESTED.items()}
+        for name, runs in methods.items()
+    }
     parts = [provenance([line for runs in methods.values() for line in runs])]
     for metric in METRICS:
         means = {name: mean_score(runs, metric.name) for name, runs in methods.items()}
@@ -74,8 +81,10 @@ def markdown(found: Sequence[Line], root: Path) -> str:
             rows = []
             for name in methods:
                 cells = [_cell(means[name].get(exposure), metric, name, exposure) for exposure in exposures]
-                rows.append([name, *cells, _interval(against_plain[name].get(metric.name), metric, name)])
-            head = ["method", *exposures, f"mean dark less {PLAIN}'s, {CONFIDENCE:.0%} interval"]
+                intervals = [apart[name][where].get(metric.name) for where in TESTED]
+                rows.append([name, *cells, *(_interval(one, metric, name, against) for one in intervals)])
+            heads = [f"{where} less {against}'s, {CONFIDENCE:.0%} interval" for where in TESTED]
+            head = ["method", *exposures, *heads]
             parts.append(f"**{metric.title}**\n\n{table(head, rows)}")
     parts.append(f"**What each run took**\n\n{costs(methods)}")
     return "\n\n".join(parts) + "\n"
@@ -111,21 +120,23 @@ def _cell(value: float | None, metric: Metric, method: str, exposure: str) -> st
     return f"{value * metric.scale:.{metric.digits}f}" if known and value is not None else "–"
 
 
-def _interval(one: Estimate | None, metric: Metric, method: str) -> str:
-    if one is None or method in (PLAIN, CEILING):
+def _interval(one: Estimate | None, metric: Metric, method: str, against: str) -> str:
+    if one is None or method in (against, CEILING):
         return "–"
     value, low, high = (f"{part * metric.scale:+.{metric.digits}f}" for part in (one.value, one.low, one.high))
     return f"{value} ({low} to {high})"
 
 
-def difference(runs: Sequence[Line], plain: Sequence[Line], root: Path) -> dict[str, Estimate]:
-    """Over the dark exposures and the seeds that both have; empty where predictions are not at hand."""
-    ours, theirs = ({line["seed"]: root / "runs" / line["digest"] for line in side} for side in (runs, plain))
+def difference(runs: Sequence[Line], others: Sequence[Line], root: Path, rungs: Sequence[float]) -> dict[str, Estimate]:
+    """Over the exposures `rungs` and the seeds that both have; empty where predictions are not at hand."""
+    ours, theirs = ({line["seed"]: root / "runs" / line["digest"] for line in side} for side in (runs, others))
     seeds = [s for s in ours if s in theirs and all((side[s] / PREDICTIONS).exists() for side in (ours, theirs))]
     if not seeds:
         return {}
     one, other = ([evaluation.read(side[seed] / PREDICTIONS, ANSWERS) for seed in seeds] for side in (ours, theirs))
-    exposures = [rung for rung in evaluation.DARK_RUNGS if rung in one[0].exposures]
+    exposures = [rung for rung in rungs if rung in one[0].exposures]
+    if not exposures:
+        return {}
     faces = one[0].at(exposures[0]).ids
     subjects, _ = read_known(ours[seeds[0]] / "faces.parquet", runs[0]["split"])
     how = Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1)

@@ -53,7 +53,7 @@ def test_likelihood_and_costs_have_their_tables(tmp_path):
 
 def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
     *_, ceiling = rows(report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], tmp_path), "Accuracy")
-    assert ceiling == ["clean_ceiling", "90.0", "–", "–", "–", "–"]
+    assert ceiling == ["clean_ceiling", "90.0", *"––––––"]
 
 
 @pytest.fixture
@@ -86,18 +86,23 @@ def predicted(tmp_path) -> Path:
 
 def test_a_difference_is_over_the_seeds_that_both_have_with_an_interval(predicted):
     by_method = report.by_method(LINES)
-    found = report.difference(by_method["other"], by_method["plain"], predicted)
+    found = report.difference(by_method["other"], by_method["plain"], predicted, evaluation.DARK_RUNGS)
     assert found["accuracy"].value == pytest.approx(0.5)
     assert 0.3 < found["accuracy"].low < 0.5 < found["accuracy"].high < 0.7
     expected = (np.log(0.9) - np.log(0.1)) / 2  # half of the faces change sides
     assert found["nll"].value == pytest.approx(-expected, abs=1e-6)
     *_, other = rows(report.markdown(LINES, predicted), "Accuracy")
     assert other[5].startswith("+50.0 (+")
+    assert other[6:] == ["–", "–"]  # nobody was asked at .02 or .01
+    head, _, plain, other = rows(report.markdown(LINES, predicted, against="other"), "Accuracy")
+    assert head[5].startswith("mean dark less other's")
+    assert plain[5].startswith("-50.0 (-")
+    assert other[5] == "–"
 
 
 def test_a_method_against_itself_differs_by_nothing(predicted):
     plain = report.by_method(LINES)["plain"]
-    found = report.difference(plain, plain, predicted)["accuracy"]
+    found = report.difference(plain, plain, predicted, (0.2,))["accuracy"]
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 

@@ -52,7 +52,7 @@ def test_of_two_real_promotions_at_once_one_wins_each_of_10_rounds(open_gates: C
         second = first if turn % 2 else clone.twin()
         known = len(verified(clone)["entries"])
         both = [clone.start("lldif", "promote", "demo", str(number), "--json") for number in (first, second)]
-        ends = [process.communicate(timeout=300) for process in both]
+        ends = [process.communicate(timeout=1800) for process in both]
         assert [process.returncode for process in both] == [0, 0], ends
         found = verified(clone)
         new = [entry for entry in found["entries"][known:] if entry["kind"] == "promotion"]

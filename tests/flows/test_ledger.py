@@ -131,6 +131,13 @@ def test_one_byte_changed_in_any_entry_is_found_at_any_place(history: Ledger, nu
     assert history.verified()[1] == []
 
 
+def test_a_byte_too_many_is_found_though_it_means_nothing(history: Ledger):
+    assert isinstance(history.storage, Folder)
+    path = history.storage.path / "000002.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert "000002.json: changed after it was written" in history.verified()[1][0]
+
+
 def test_an_entry_that_was_rewritten_with_its_hash_is_found_by_the_next_one(history: Ledger):
     assert isinstance(history.storage, Folder)
     path = history.storage.path / "000002.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from registry import MODEL, Place
 
-from flows import accounts, following, history, ledger, promotion, tracking
+from flows import accounts, card, following, history, ledger, promotion, tracking
 from flows.judgement import plain
 from flows.ledger import Entry
 from flows.project import Failed
@@ -363,6 +363,16 @@ def test_the_registrys_pages_tell_the_story(place: Place):
         "ledger.entry": "4",
     }
     assert len(found.tags["policy_sha256"]) == 64
+
+
+def test_many_gates_with_long_reasons_leave_room_for_the_card(place: Place):
+    place.promote(place.register(0.5))
+    (_, promoted) = place.book.entries()
+    gates = tuple(promoted.gates[0] | {"name": f"gate_{number}", "why": "word " * 90} for number in range(15))
+    description, _ = card.of((promoted.model_copy(update={"gates": gates}),), "demo", place.version(1))
+    assert len(description) <= card.LENGTH
+    assert description.count("| passed |") == 15
+    assert description.endswith(card.ETHICS)
 
 
 def test_history_tells_a_verdict_in_sentences_with_the_interval_drawn(place: Place):

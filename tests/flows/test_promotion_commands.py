@@ -5,6 +5,8 @@ import json
 from clones import BETTER_THAN_MAJORITY, NOT_WORSE, Clone
 from mlflow import MlflowClient
 
+from components.records import file_sha256
+
 PASSES = [BETTER_THAN_MAJORITY, NOT_WORSE | {"margin": 0.5}]
 
 
@@ -64,3 +66,14 @@ def test_a_dry_run_moves_nothing_and_a_spent_test_set_blocks(clone: Clone):
     assert "dark_test.parquet: looked at 2 times, gates.holdout.looks allows 2: bring new data" in done.stderr
     client = MlflowClient(f"sqlite:///{clone.path / 'mlflow.db'}")
     assert "### Model card" in client.get_model_version("lldif-demo", "1").description
+
+
+def test_the_look_is_entered_before_the_test_set_is_read(clone: Clone):
+    """A table that cannot be read is known as such only by whoever opens it: by then the look stands."""
+    clone.twin()
+    table = clone.path / "runs" / "demo" / "dark_test.parquet"
+    table.write_bytes(table.read_bytes()[:-50])
+    done = clone.run("lldif", "promote", "demo", code=1)
+    assert done.stderr.startswith("lldif: runs/demo/dark_test.parquet: not a readable table")
+    last = clone.answer("lldif", "history", "demo", "--json")["entries"][-1]
+    assert (last["kind"], last["data"]["dark_test"]) == ("look", file_sha256(table))
