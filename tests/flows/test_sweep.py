@@ -188,38 +188,40 @@ def test_the_budget_that_is_spent_first_ends_the_search(ready, tmp_path, budget,
     check_runs(clone, answer)
 
 
-class TestStage:
-    @pytest.fixture(scope="class")
-    def swept(self, ready, tmp_path_factory) -> Clone:
-        """Two trials of an epoch, in the pipeline's stage."""
-        clone = Clone(tmp_path_factory.mktemp("swept") / "clone", ready.environment)
-        shutil.copytree(ready.path, clone.path)
-        change_sweep(clone, trials=2, epochs_per_trial=1, scheduler="none", gpus_per_trial=0)
-        clone.run("lldif", "stage", "sweep", "demo")
-        return clone
+@pytest.fixture(scope="module")
+def swept(ready, tmp_path_factory) -> Clone:
+    """Two trials of an epoch, in the pipeline's stage."""
+    clone = Clone(tmp_path_factory.mktemp("swept") / "clone", ready.environment)
+    shutil.copytree(ready.path, clone.path)
+    change_sweep(clone, trials=2, epochs_per_trial=1, scheduler="none", gpus_per_trial=0)
+    clone.run("lldif", "stage", "sweep", "demo")
+    return clone
 
-    def test_every_trial_ends_and_the_best_single_training_is_named_so(self, swept):
-        best, trials = outputs(swept)
-        assert [(row["number"], row["status"], row["error"]) for row in trials] == [
-            (0, "finished", None),
-            (1, "finished", None),
-        ]
-        assert best["mean"] == max(row["valid_accuracy"] for row in trials)
-        assert best["spread"] is None
-        assert "not told from luck" in best["says"]
 
-    def test_nothing_in_the_outputs_tells_when_or_where(self, swept):
-        for name in ("best.json", "trials.json"):
-            text = (swept.path / "runs" / "demo" / name).read_text()
-            assert str(swept.path) not in text
-            assert "time" not in text
+def test_every_trial_ends_and_the_best_single_training_is_named_so(swept):
+    best, trials = outputs(swept)
+    assert [(row["number"], row["status"], row["error"]) for row in trials] == [
+        (0, "finished", None),
+        (1, "finished", None),
+    ]
+    assert best["mean"] == max(row["valid_accuracy"] for row in trials)
+    assert best["spread"] is None
+    assert "not told from luck" in best["says"]
 
-    def test_the_same_sweep_gives_the_same_bytes_though_trials_race(self, swept):
-        before = {name: (swept.path / "runs" / "demo" / name).read_bytes() for name in ("best.json", "trials.json")}
-        fingerprint = (swept.path / "state" / "latest" / "sweep@demo").read_text()
-        shutil.rmtree(swept.path / "state" / fingerprint)
-        swept.run("lldif", "stage", "sweep", "demo")
-        assert {name: (swept.path / "runs" / "demo" / name).read_bytes() for name in before} == before
+
+def test_nothing_in_the_outputs_tells_when_or_where(swept):
+    for name in ("best.json", "trials.json"):
+        text = (swept.path / "runs" / "demo" / name).read_text()
+        assert str(swept.path) not in text
+        assert "time" not in text
+
+
+def test_the_same_sweep_gives_the_same_bytes_though_trials_race(swept):
+    before = {name: (swept.path / "runs" / "demo" / name).read_bytes() for name in ("best.json", "trials.json")}
+    fingerprint = (swept.path / "state" / "latest" / "sweep@demo").read_text()
+    shutil.rmtree(swept.path / "state" / fingerprint)
+    swept.run("lldif", "stage", "sweep", "demo")
+    assert {name: (swept.path / "runs" / "demo" / name).read_bytes() for name in before} == before
 
 
 def test_without_trials_ray_does_not_start(ready, tmp_path):
