@@ -48,7 +48,7 @@ def test_stages_print_reports_as_json_lines_and_make_their_tables(tmp_path, repo
             assert (report["stage"], report["total"]) == (stage, total)
         assert reports[-1]["step"] == total
     assert sorted(path.name for path in folder.iterdir()) == [
-        "dark_test.parquet", "dark_valid.parquet", "faces.json", "faces.parquet", "rejects.parquet"
+        "dark_test.parquet", "dark_valid.parquet", "faces.json", "faces.parquet", "gamma_valid.parquet", "rejects.parquet"
     ]  # fmt: skip
     counts = json.loads((folder / "faces.json").read_text())
     by_class = counts.pop("classes")
