@@ -153,6 +153,8 @@ def fresh_clone(path: Path, environment: dict[str, str]) -> Clone:
     clone.git("init", "-q", "-b", "main")
     content = clone.params() | TINY
     content["model"]["prior"] |= {"width": 8, "channels": 16}
+    content["model"]["light"] = {"form": "auto_gain", "blurs": False}
+    content["inference"]["flip_average"] = False
     content["batches"] |= {"size": 16, "exposure_low": 0.1, "clean_share": 0.3, "shift_pixels": 0}
     content["compute"]["threads"] = 1
     content["train_prior"]["epochs"] = 1

@@ -2,7 +2,7 @@
 
 A layout is data: regular expressions that turn a name of ours into the official one. Files are .safetensors. A .pth is
 a pickle, which can run anything when it is read, and is never opened here: convert it once, where that may happen,
-with safetensors' own tool (convert.py of its repository), or by `safetensors.torch.save_file(state_dict, path)`.
+with safetensors' own tool (convert.py of its repository), or by its `save_file(state_dict, path)` for torch.
 """
 
 import re

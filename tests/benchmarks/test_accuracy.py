@@ -70,7 +70,8 @@ def test_each_run_leaves_a_line_with_the_same_budget_and_no_path_of_this_machine
 def test_lldif_is_trained_to_the_bytes_of_the_stages_themselves(compared, params, tmp_path):
     content = yaml.safe_load(params.read_text())
     content["compute"] |= {"threads": 1, "seed": 1}
-    content["train_prior"]["epochs"], content["train_diffusion"]["epochs"] = 1, 2
+    content["train_prior"] |= {"epochs": 1, "epochs_after": 2}
+    content["train_diffusion"] |= {"epochs": 2, "epochs_before": 1}
     whole = experiment.parse(experiment.Experiment, content, params)
     (tmp_path / "best.json").write_text('{"parameters": {}}')
     for stage in ("ingest", "darken", "train_prior", "train_diffusion"):

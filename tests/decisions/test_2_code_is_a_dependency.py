@@ -53,6 +53,8 @@ def leaves(content: object, place: tuple[str, ...] = ()) -> list[tuple[str, ...]
 
 def other(value: object) -> object:
     """A value of the same kind that is not the same."""
+    if value is None:
+        return "something"
     if isinstance(value, bool):
         return not value
     return [*value, 0.5] if isinstance(value, list) else f"{value}x" if isinstance(value, str) else value + 1
@@ -94,7 +96,7 @@ def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
         ("components/learning/evaluation.py", {"evaluate"}),
         ("components/learning/optim.py", TRAININGS),
         ("components/model/schedule.py", TRAININGS | {"evaluate"}),
-        ("components/lowlight/noise.py", TRAININGS | {"darken"}),
+        ("components/lowlight/noise.py", TRAININGS | {"darken", "evaluate"}),
         ("components/data/sources.py", {"ingest", "validate"}),
     ],
 )

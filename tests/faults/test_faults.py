@@ -29,7 +29,7 @@ def change(clone: Clone) -> None:
             "train_diffusion",
             "epoks",
             3,
-            "params/demo.yaml: train_diffusion.epoks: unknown key: allowed is epochs, loss",
+            "params/demo.yaml: train_diffusion.epoks: unknown key: allowed is epochs, ",
         ),
         ("batches", "size", "many", "params/demo.yaml: batches.size: Input should be a valid integer"),
         (

@@ -82,7 +82,7 @@ def test_raf_db_and_kdef_are_packed_and_live(here: Clone, tmp_path: Path):
     assert here.answer("lldif", "data", "add", "kdef", str(faces), "--json") == {"live": ["kdef"], "waiting": []}
     counts, _ = ingested(here, "kdef")
     assert (counts["test"], counts["valid"], counts["train"]) == (7, 7, 14)
-    assert set(here.params("live")["live"]) == {"demo", "rafdb", "kdef"}
+    assert set(here.params("live")["live"]) == {"demo", "kdef", "paper", "rafdb"}
 
 
 def test_the_two_csvs_of_fer2013_become_the_official_folders(here: Clone, tmp_path: Path):

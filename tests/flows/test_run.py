@@ -19,7 +19,7 @@ def test_the_first_version_is_champion_and_every_stage_ran(finished):
     assert all(stage["seconds"] > 0 for stage in answer["stages"])
     assert (answer["decision"], answer["version"], answer["alias"]) == ("promoted", 1, "champion")
     assert {gate["name"] for gate in answer["gates"]} == {"better_than_majority", "not_worse_than_champion"}
-    assert set(answer["candidate"]["accuracy"]) == {"clean", "0.2", "0.05", "mean_dark"}
+    assert set(answer["candidate"]["accuracy"]) == {"clean", "0.2", "0.05", "mean_dark", "gamma"}
     assert set(answer["baseline"]) == set(answer["candidate"])
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from components.data import table
 from components.data.table import Faces
-from components.learning import evaluation
 from flows import scoring
 
 CLASSES = ("calm", "glad", "cross")
@@ -31,8 +30,10 @@ def test_answers_stand_beside_the_id_exposure_label_and_votes_of_their_face(tmp_
     table.write_dark(tmp_path / "dark.parquet", [(faces, 1.0, images), (faces, 0.2, images // 5)], CLASSES)
     monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 3)
     assert scoring.predict(Brightness(), tmp_path / "dark.parquet", tmp_path / "out.parquet") == {"rows": 10}
-    found = evaluation.read(tmp_path / "out.parquet", "served")
-    assert (found.ids, found.exposures.tolist()) == (faces.ids * 2, [1.0] * 5 + [0.2] * 5)
-    assert np.array_equal(found.votes, np.concatenate([votes, votes]))
-    assert found.labels.tolist() == [*faces.labels, *faces.labels]
-    assert found.probabilities[:, 0] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 0, 0.04, 0.08, 0.12, 0.16], abs=0.005)
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert (found["id"].tolist(), found["exposure"].tolist()) == (faces.ids * 2, [1.0] * 5 + [0.2] * 5)
+    assert np.array_equal(np.stack(found["votes"]), np.concatenate([votes, votes]))
+    assert found["label"].tolist() == [*faces.labels, *faces.labels]
+    assert np.stack(found["probabilities"])[:, 0] == pytest.approx(
+        [0, 0.2, 0.4, 0.6, 0.8, 0, 0.04, 0.08, 0.12, 0.16], abs=0.005
+    )

@@ -46,6 +46,8 @@ def params(repository) -> experiment.Experiment:
     content["model"]["prior"] |= {"channels": 16, "width": 8}
     for stage in ("train_prior", "train_diffusion", "train_baseline"):
         content[stage]["epochs"] = 2
+    content["train_diffusion"]["frozen_encoder"] = True
+    content["inference"]["flip_average"] = False
     return parse(experiment.Experiment, content, Path("tiny.yaml"))
 
 
