@@ -1,8 +1,10 @@
 """A whole sweep: the search, then the confirmation of its best; goes on where a killed one left off."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from components.stages.sweep import Job, Material, Params
@@ -55,7 +57,12 @@ def _wait(ended: "queue.Queue[BaseException | None]") -> object:
 
 
 def _work(params: Params, folder: Path, state: Path, journal: Journal, confirms: bool) -> None:
-    with engine.cluster(params, Material.read(folder), Place.of(state)) as cluster:
+    # Ray tells of dead workers on standard output, which carries the answer; the journal tells of them too
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        engine.cluster(params, Material.read(folder), Place.of(state)) as cluster,
+    ):
         journal.opened(SEARCH)
         engine.run(cluster, journal, _trials(params, journal), stops_early=True)
         if confirms:
