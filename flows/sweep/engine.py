@@ -6,6 +6,7 @@ Ray's own restore is not used. It goes back to a snapshot taken now and then; th
 import itertools
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from flows.sweep.place import Place
 ROOT = Path(__file__).resolve().parent.parent.parent
 SLACK_BYTES = 150_000_000  # of the object store, beside what trials share
 RAY_FOLDER = "ray"
+KNOCK_SECONDS = 10.0
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -46,15 +48,22 @@ class Cluster:
 def cluster(params: Params, material: Material, place: Place) -> Iterator[Cluster]:
     """The Ray that RAY_ADDRESS names, which is left as it was; else one of our own, which ends with the block.
 
-    Raises ConfigError where no node could ever run a trial.
+    Raises ConfigError where no cluster answers, or no node of it could ever run a trial.
     """
     import ray
 
     if "RAY_ADDRESS" in os.environ:
         packages = {"py_modules": [str(ROOT / name) for name in ("components", "flows")], "excludes": ["__pycache__"]}
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=packages)
+        address = os.environ["RAY_ADDRESS"]
+        try:
+            knock(address)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=packages)
+        except ConnectionError as error:
+            wants = "where it wants a token, RAY_AUTH_MODE=token gives it yours"
+            raise ConfigError(f"RAY_ADDRESS: no Ray cluster answers at {address}; {wants}") from error
     else:
         ray.init(
+            address="local",  # and not whatever cluster happens to run on this machine
             num_cpus=len(os.sched_getaffinity(0)),
             include_dashboard=False,
             object_store_memory=2 * material.size_bytes + SLACK_BYTES,
@@ -69,6 +78,16 @@ def cluster(params: Params, material: Material, place: Place) -> Iterator[Cluste
         yield Cluster(params, ray.put(material), place, gpus)
     finally:
         ray.shutdown()
+
+
+def knock(address: str) -> None:
+    """Raises ConnectionError where nobody listens: Ray would go on asking for many minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if port.isdigit():  # "auto" and "local" are Ray's own words
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+        except OSError as error:
+            raise ConnectionError(str(error)) from error
 
 
 def check_resources(params: Params, nodes: list[dict[str, float]]) -> float:

@@ -24,6 +24,8 @@ from sweeps import before_a_sweep, change_sweep, check_runs, journal, reports, s
 pytestmark = pytest.mark.killing
 
 KILLS = 10
+# said to every node and driver: otherwise Ray goes by whether a token lies in the home folder
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 SETTLED = {"trials": 4, "epochs_per_trial": 3, "scheduler": "none"}  # the same bytes, whatever dies
 
 
@@ -50,11 +52,12 @@ def copy(ready: Clone, folder: Path) -> Clone:
 
 
 def wait_until(true: Callable[[], object], process: "subprocess.Popen[str]", seconds: float = 300) -> None:
-    """Until it is so, or the process has ended."""
+    """Until it is so, or the process has done its work."""
     deadline = time.monotonic() + seconds
     while not true() and process.poll() is None:
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.05)
+    assert not process.poll(), process.communicate()[1]
 
 
 def came(clone: Clone) -> int:
@@ -116,7 +119,7 @@ def workers(driver: int) -> list[psutil.Process]:
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return "ImplicitFunc.train" in " ".join(process.cmdline())
+        return "ray::ImplicitFunc" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 
@@ -142,7 +145,8 @@ def test_a_trial_that_raises_is_tried_again_so_often_then_failed_and_the_sweep_g
     """A larger recogniser cannot begin with the weights that stage 1 left for the tiny one."""
     presets = {"kind": "choice", "values": ["tiny", "base"]}
     space = clone.params()["sweep"]["space"] | {"model.llformer.preset": presets}
-    change_sweep(clone, space=space, retries=1, trials=5, confirm={"best": 0, "seeds": 2, "in_stage": False})
+    # of this seed's draws two are the larger one and one is the tiny one
+    change_sweep(clone, space=space, seed=2, retries=1, trials=4, confirm={"best": 0, "seeds": 2, "in_stage": False})
     answer = clone.answer("lldif", "sweep", "demo", "--json")
     status = {one["parameters"]["model.llformer.preset"]: one["status"] for one in answer["trials"]}
     assert status == {"tiny": "finished", "base": "failed"}
@@ -182,7 +186,7 @@ def test_nodes_that_share_no_folder_get_code_and_faces_from_the_driver_and_keep_
     assert mark in engine.read_text()
     engine.write_text(engine.read_text().replace(mark, f'{mark} | {{"of_this_clone": 1.0}}'))
     with bucket() as storage, blind_nodes(clone.path, storage) as (address, head):
-        more = storage | {"RAY_ADDRESS": address, "LLDIF_SWEEP_STORAGE": "s3://sweeps/demo"}
+        more = storage | TOKEN | {"RAY_ADDRESS": address, "LLDIF_SWEEP_STORAGE": "s3://sweeps/demo"}
         process = clone.start("lldif", "sweep", "demo", "--json", **more)
         wait_until(lambda: any(epoch == 2 for _, epoch in reports_so_far(clone)), process)
         here = [one for one in psutil.process_iter() if is_worker(one) and address in " ".join(one.environ().values())]
@@ -236,7 +240,7 @@ def blind_nodes(hidden: Path, access: dict[str, str]) -> Iterator[tuple[str, "su
         pytest.skip("no mount namespaces are to be had here")
     port, started = free_port(), []
     address = f"127.0.0.1:{port}"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | access
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | access | TOKEN
     head = f"--head --port={port} --include-dashboard=false"
     try:
         for which in (head, f"--address={address}"):

@@ -1,13 +1,14 @@
 """`lldif sweep` and the stage, with Ray: what they find, leave and tell. 3 min on two cores."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from clones import REPOSITORY, Clone, hashes
+from clones import REPOSITORY, Clone, free_port, hashes
 from sweeps import before_a_sweep, change_sweep, check_runs, journal, reports, runs, state_of
 
 
@@ -171,6 +172,29 @@ def test_a_machine_too_small_for_a_trial_is_one_line(ready, tmp_path):
     change_sweep(clone, cpus_per_trial=4096)
     done = clone.run("lldif", "sweep", "demo", code=2)
     assert done.stderr.startswith("lldif: sweep.cpus_per_trial: 4096: the largest node has ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_cluster_that_nobody_named_is_not_joined(ready, tmp_path):
+    """It has more CPUs than this machine: a trial that asks for all of them would fit there."""
+    from ray.cluster_utils import Cluster
+
+    clone = Clone(tmp_path / "clone", ready.environment)
+    shutil.copytree(ready.path, clone.path)
+    cores = len(os.sched_getaffinity(0))
+    change_sweep(clone, cpus_per_trial=cores + 1)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cores + 1})
+    try:
+        done = clone.run("lldif", "sweep", "demo", code=2)
+    finally:
+        cluster.shutdown()
+    assert done.stderr == f"lldif: sweep.cpus_per_trial: {cores + 1}: the largest node has {cores}\n"
+
+
+def test_a_cluster_that_does_not_answer_is_told_by_its_address(ready):
+    address = f"127.0.0.1:{free_port()}"
+    done = ready.run("lldif", "sweep", "demo", "--trials", "3", code=2, RAY_ADDRESS=address)
+    assert done.stderr.startswith(f"lldif: RAY_ADDRESS: no Ray cluster answers at {address}; ")
     assert len(done.stderr.splitlines()) == 1
 
 
