@@ -32,8 +32,9 @@ NEED_AN_ENGINE = ("validate", "sweep")
 class Experiment(
     validate.Params,
     darken.Params,
-    train_prior.Params,
     sweep.Params,
+    train_diffusion.Params,
+    train_prior.Params,
     train_baseline.Params,
     evaluate.Params,
 ):

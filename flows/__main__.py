@@ -11,6 +11,7 @@ import click
 
 from flows import commands
 from flows.project import ROOT, SETTINGS, Failed, config_errors
+from flows.sweep_command import sweep
 
 EXIT = {"done": 0, "failed": 1, "usage": 2, "rejected": 3}
 
@@ -287,7 +288,7 @@ def doctor(as_json: bool) -> int:
     return EXIT["done"] if all(finding.ok for finding in findings) else EXIT["failed"]
 
 
-for command in (commands.promote, commands.approve, commands.rollback, commands.history):
+for command in (sweep, commands.promote, commands.approve, commands.rollback, commands.history):
     cli.add_command(command)
 
 

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from components.records import file_sha256
-from flows import project, staging, tracking
+from flows import project, staging, sweep_runs, tracking
 from flows.policy import Policy
 from flows.project import ROOT
 
@@ -15,7 +15,6 @@ TRAININGS = {"train_prior": "prior", "train_diffusion": "lldif", "train_baseline
 
 
 PROJECTED = (*TRAININGS, "validate", "sweep")
-ENDS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # of a trial, in MLflow's words
 
 
 def project_runs(client: Any, policy: Policy, experiment: str) -> dict[str, str]:
@@ -68,35 +67,10 @@ def _project_sweep(client: Any, folder: str, spec: project.StageSpec) -> None:
     sweep = tracking.run_by(client, folder, sweep_sha256=sha256) or _create_run(
         client, folder, spec, sha256, sweep_sha256=sha256
     )
-    for row in rows:
-        _project_trial(client, folder, spec, sweep, row)
-    won = json.loads(best.read_text(encoding="utf-8"))
-    tracking.log_reports(client, sweep, [{"step": 0, "metrics": {"valid_accuracy": won["valid_accuracy"]}}])
-    client.log_artifact(sweep, str(trials))
-    client.log_artifact(sweep, str(best))
-    client.set_tag(sweep, "best_trial", str(won["trial"]))
+    sweep_runs.fill(client, folder, sweep, spec.experiment, rows, is_over=True)
+    sweep_runs.conclude(client, sweep, rows, json.loads(best.read_text(encoding="utf-8")))
     client.set_terminated(sweep, "FINISHED")
     client.set_tag(sweep, "trials_sha256", sha256)  # last: it says that nothing is missing
-
-
-def _project_trial(client: Any, folder: str, spec: project.StageSpec, sweep: str, row: dict[str, Any]) -> None:
-    number = str(row["trial"])
-    if tracking.run_by(client, folder, sweep_run=sweep, trial=number, complete="true"):
-        return
-    run = tracking.run_by(client, folder, sweep_run=sweep, trial=number)
-    if run is None:
-        tags = {"mlflow.parentRunId": sweep, "stage": "trial", "sweep_run": sweep, "trial": number}
-        made = client.create_run(folder, tags=tags | {"experiment": spec.experiment}, run_name=f"trial {number}")
-        run = str(made.info.run_id)
-    tracking.log_params(client, run, {name: str(value) for name, value in row["parameters"].items()})
-    reports = [{"step": epoch.pop("epoch"), "metrics": epoch} for epoch in row["history"]]
-    tracking.log_reports(client, run, reports)
-    if row["error"]:
-        client.set_tag(run, "error", row["error"])
-    if row["status"] == "stopped":
-        client.set_tag(run, "stopped_by", "asha")
-    client.set_terminated(run, ENDS[row["status"]])
-    client.set_tag(run, "complete", "true")
 
 
 def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str | None:
@@ -126,6 +100,14 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
 
 
 def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
+    """With the parameters that the stage is given by the params file."""
+    run = begin_run(client, folder, spec, fingerprint, **more)
+    log_sections(client, run, spec, project.read_params(spec.experiment))
+    return run
+
+
+def begin_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: str, **more: str) -> str:
+    """A run of MLflow's for what a stage does, that says where its code stands."""
     source = project.provenance()
     tags = {
         "stage": spec.name,
@@ -137,10 +119,12 @@ def _create_run(client: Any, folder: str, spec: project.StageSpec, fingerprint: 
         **more,
     }
     run = client.create_run(folder, tags=tags, run_name=f"{spec.name} {fingerprint[:8]}")
-    run_id = str(run.info.run_id)
-    content = project.read_params(spec.experiment)
-    tracking.log_params(client, run_id, flatten({section: content[section] for section in spec.sections}))
-    return run_id
+    return str(run.info.run_id)
+
+
+def log_sections(client: Any, run: str, spec: project.StageSpec, content: dict[str, Any]) -> None:
+    """The sections of a params file that a stage is given; the same again changes nothing."""
+    tracking.log_params(client, run, flatten({section: content[section] for section in spec.sections}))
 
 
 def _upload(client: Any, run: str, reports: list[dict[str, Any]]) -> None:

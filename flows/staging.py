@@ -64,9 +64,9 @@ def _work(name: str, experiment: str) -> Callable[..., Iterator[Report]]:
 
         return partial(validation.run, pages=project.reports_folder(experiment) / "validation")
     if name == "sweep":
-        from flows import sweep
+        from flows.sweep import stage
 
-        return sweep.run
+        return stage.run
     from components.experiment import STAGES
 
     run: Callable[..., Iterator[Report]] = STAGES[name].run

@@ -302,7 +302,11 @@ class DarkFaces:
     classes: tuple[str, ...]
 
     def at(self, exposure: float) -> "DarkFaces":
-        here = np.flatnonzero(self.exposures == exposure)
+        return self.where(self.exposures == exposure)
+
+    def where(self, chosen: np.ndarray) -> "DarkFaces":
+        """The rows that `chosen` (N,) bool names."""
+        here = np.flatnonzero(chosen)
         ids = [self.ids[index] for index in here]
         votes = self.votes[here]
         return DarkFaces(ids, self.exposures[here], self.images[here], self.labels[here], votes, self.classes)

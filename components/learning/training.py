@@ -51,9 +51,10 @@ def fit(
     watch: DarkFaces,
     course: Course,
     path: Path,
+    keep: Callable[[Path], None] | None = None,
 ) -> Iterator[Report]:
     """Train `network` in place towards `targets` (N, K), one report an epoch; go on from the checkpoint at `path` where
-    there is one.
+    there is one. `keep` is given each checkpoint as soon as it stands: to take it where another machine finds it.
 
     The report of an epoch comes before its checkpoint: whoever keeps reports cuts them to the checkpoint's epoch on
     resume (`epochs_done`), and the repeated epoch gives the same report again.
@@ -73,6 +74,8 @@ def fit(
         yield Report(course.stage, epoch + 1, course.epochs, metrics)
         history = [*history, metrics]
         checkpoint.write(path, checkpoint.capture(network, optimisers), {"history": history})
+        if keep is not None:
+            keep(path)
 
 
 def train_epoch(

@@ -1,7 +1,8 @@
 """train_diffusion: stage 2, from the dark image alone, with the parameters that the sweep found best."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from components.model.diffusion import DiffusionConfig
 from components.model.lldif import LLDif, StageOne
 from components.model.weights import fill
 from components.records import DataError, Report
-from components.stages.training import Inference, TrainingParams, Workplace
+from components.stages import train_prior
+from components.stages.training import Inference, Workplace
+
+STAGE_ONE = ("train_prior.", "model.prior.")  # how the parameters begin that stage 1 alone answers to
 
 
 class TrainDiffusion(Config):
@@ -26,7 +30,7 @@ class TrainDiffusion(Config):
     loss: losses.StageTwoLoss
 
 
-class Params(TrainingParams):
+class Params(train_prior.Params):
     inference: Inference
     diffusion: DiffusionConfig
     train_diffusion: TrainDiffusion
@@ -34,9 +38,9 @@ class Params(TrainingParams):
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
     """faces.parquet, dark_valid.parquet, prior.safetensors, best.json -> lldif.safetensors, lldif_history.json."""
-    params = override(params, best_parameters(folder / "best.json"))
-    place = Workplace.open(folder, state)
-    network = yield from train(params, place)
+    best = best_parameters(folder / "best.json")
+    params, place = override(params, best), Workplace.open(folder, state)
+    network = yield from train(params, with_own_prior(params, place) if is_of_stage_one(best) else place)
     notes = {"kind": "lldif", "model": network.config.model_dump(), "diffusion": params.diffusion.model_dump()}
     place.save("lldif", network, notes | place.answering(network, params.inference))
 
@@ -50,6 +54,26 @@ def best_parameters(path: Path) -> dict[str, Any]:
             f'{path}: not what a sweep leaves ({error}); without one it is {{"parameters": {{}}}}'
         ) from None
     return parameters
+
+
+def is_of_stage_one(choice: Iterable[str]) -> bool:
+    """Whether one of these parameters, named by their dotted place, needs a stage 1 of its own."""
+    return any(name.startswith(STAGE_ONE) for name in choice)
+
+
+def with_own_prior(params: Params, place: Workplace) -> Workplace:
+    """The workplace with a stage 1 trained under `params`, beside the checkpoint of stage 2.
+
+    Its reports go unheard: the epochs that are counted, here and in a sweep, are those of stage 2.
+    """
+    folder = place.checkpoint.parent / "prior"
+    weights = folder / "prior.safetensors"
+    if not weights.exists():
+        for _ in train_prior.train(params, replace(place, folder=folder, checkpoint=folder / "checkpoint.safetensors")):
+            pass
+        if place.keep is not None:
+            place.keep(weights)
+    return replace(place, folder=folder)
 
 
 def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
@@ -79,19 +103,14 @@ def override(params: Params, choice: Mapping[str, Any]) -> Params:
     """`params` with some parameters, named by their dotted place, replaced. Raises ValueError, naming the place."""
     content = params.model_dump(mode="json", include=set(Params.model_fields))
     for name, value in choice.items():
-        section = content
+        section: Any = content
         *parents, last = name.split(".")
-        for part in parents:
-            section = section.get(part) if isinstance(section, dict) else None  # type: ignore[assignment]
-        if not isinstance(section, dict) or last not in section:
-            raise ValueError(f"{name}: no such parameter of stage 2: there is {', '.join(_names(content))}")
+        for depth, part in enumerate([*parents, last]):
+            if not isinstance(section, dict) or part not in section:
+                known = ", ".join(section) if isinstance(section, dict) else "nothing"
+                where = ".".join(parents[:depth]) or "the params"
+                raise ValueError(f"{name}: no such parameter: in {where} there is {known}")
+            if depth < len(parents):
+                section = section[part]
         section[last] = value
     return Params.model_validate_json(json.dumps(content))
-
-
-def _names(content: dict[str, Any], prefix: str = "") -> list[str]:
-    return [
-        name
-        for key, value in content.items()
-        for name in (_names(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
-    ]

@@ -1,6 +1,6 @@
 """train_prior: stage 1, the prior and the recogniser it guides."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from pydantic import Field
@@ -28,7 +28,11 @@ class Params(TrainingParams):
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
     """faces.parquet, dark_valid.parquet -> prior.safetensors, prior_history.json."""
-    place = Workplace.open(folder, state)
+    yield from train(params, Workplace.open(folder, state))
+
+
+def train(params: Params, place: Workplace) -> Generator[Report, None, None]:
+    """Stage 1; leaves its weights and history in the folder of its workplace."""
     prepare(params.compute)
     network = StageOne(params.model, place.faces)
     fill(network, params.model.weights)

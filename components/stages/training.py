@@ -1,7 +1,7 @@
 """What the three training stages share: their sections, what they read, what they leave."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,21 @@ class Workplace:
     train: Faces
     valid: DarkFaces  # at every rung of the ladder
     faces: FacesConfig
+    keep: Callable[[Path], None] | None = None  # given each checkpoint as soon as it stands
 
     @classmethod
     def open(cls, folder: Path, state: Path) -> "Workplace":
         train = read_split(folder / "faces.parquet", "train")
-        valid = read_dark(folder / "dark_valid.parquet")
+        return cls.of(train, read_dark(folder / "dark_valid.parquet"), folder, state)
+
+    @classmethod
+    def of(
+        cls, train: Faces, valid: DarkFaces, folder: Path, state: Path, keep: Callable[[Path], None] | None = None
+    ) -> "Workplace":
+        """Where the faces have been read already."""
         height, width, channels = train.images.shape[1:]
         faces = FacesConfig(classes=train.classes, shape=(height, width, channels))
-        return cls(folder, state / "checkpoint.safetensors", train, valid, faces)
+        return cls(folder, state / "checkpoint.safetensors", train, valid, faces, keep)
 
     def fit(
         self,
@@ -73,7 +80,7 @@ class Workplace:
     ) -> Iterator[Report]:
         """Train; accuracy is followed on valid, at the rung nearest to the exposure `watched`."""
         targets, watch = targets_of(self.train, objective), self.rung(watched)
-        return fit(network, loss, answer, self.train, targets, watch, course, self.checkpoint)
+        return fit(network, loss, answer, self.train, targets, watch, course, self.checkpoint, self.keep)
 
     def rung(self, exposure: float) -> DarkFaces:
         """Valid at the rung of the ladder nearest to `exposure`."""

@@ -29,8 +29,8 @@ def test_what_each_stage_is_given_is_what_it_needs():
         "validate": ["ingest", "validation"],
         "darken": ["camera", "darken"],
         "train_prior": sorted([*training, "train_prior"]),
-        "sweep": sorted([*training, "inference", "diffusion", "train_diffusion", "sweep"]),
-        "train_diffusion": sorted([*training, "inference", "diffusion", "train_diffusion"]),
+        "sweep": sorted([*training, "inference", "train_prior", "diffusion", "train_diffusion", "sweep"]),
+        "train_diffusion": sorted([*training, "inference", "train_prior", "diffusion", "train_diffusion"]),
         "train_baseline": sorted([*training, "inference", "train_baseline"]),
         "evaluate": ["compute", "evaluation"],
     }

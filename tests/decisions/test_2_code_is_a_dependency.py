@@ -10,7 +10,7 @@ from clones import REPOSITORY, Clone
 
 from components import experiment
 
-ENGINES = {"validate": "flows.validation", "sweep": "flows.sweep"}  # whose stages an engine of flows runs
+ENGINES = {"validate": "flows.validation", "sweep": "flows.sweep.stage"}  # whose stages an engine of flows runs
 GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 
 
@@ -91,7 +91,8 @@ def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
         ("components/__main__.py", set()),
         ("flows/tracking.py", set()),
         ("flows/validation.py", {"validate"}),
-        ("flows/sweep.py", {"sweep"}),
+        ("flows/sweep/engine.py", {"sweep"}),
+        ("flows/sweep_runs.py", set()),
         ("components/learning/evaluation.py", {"evaluate"}),
         ("components/learning/optim.py", TRAININGS),
         ("components/model/schedule.py", TRAININGS | {"evaluate"}),
