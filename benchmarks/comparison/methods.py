@@ -139,6 +139,11 @@ ABLATIONS = (
         },
     ),
     ablation(
+        "reconstruction",
+        "the clean face is drawn from the recogniser's maps beside",
+        {"train_prior.loss.reconstruction_weight": 1.0, "train_diffusion.loss.reconstruction_weight": 1.0},
+    ),
+    ablation(
         "denoising", "one denoising step learned beside the chain", {"train_diffusion.loss.denoising_weight": 1.0}
     ),
     ablation("phased", "Z-hat alone for a tenth of stage 2", {"train_diffusion.loss.prior_phase": 0.1}),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from components.learning import losses
 from components.learning.batches import Batch
+from components.learning.decoder import Decoder
 from components.lowlight.noise import keys_of
 from components.model.lldif import FacesConfig, LLDif, StageOne
 
@@ -99,6 +100,36 @@ def test_the_recogniser_of_stage_one_is_shown_the_clean_image_for_the_share_of_f
     is_clean = (mixed - clean).abs().amax(1) < 1e-5
     assert torch.equal(~is_clean, (mixed - dark).abs().amax(1) < 1e-5)
     assert is_clean.float().mean().item() == pytest.approx(0.3, abs=0.12)
+
+
+def test_a_decoder_is_asked_for_the_clean_face_at_its_weight(
+    small_model, diffusion, stage_one_loss, stage_two_loss, objective
+):
+    first, sample = StageOne(small_model(), FACES).eval(), batch()
+    network, teacher, decoder = (
+        LLDif(small_model(), diffusion(), FACES).eval(),
+        teacher_of(small_model()),
+        Decoder(first),
+    )
+    dark, clean = first.see(sample.images), first.see(sample.clean)
+
+    def added(loss, *before, config) -> float:
+        without, with_it = (
+            loss(*before, config(reconstruction_weight=3.0), objective(), one) for one in (None, decoder)
+        )
+        assert torch.equal(without[1], with_it[1])
+        return (with_it[0] - without[0]).item()
+
+    drawn = decoder(first.scale_features(dark, first.true_prior(dark, clean, sample.labels)), 32, 32)
+    expected = 3 * (drawn - clean.planes).abs().mean().item()
+    assert added(losses.stage_one, first, sample, config=stage_one_loss) == pytest.approx(expected, rel=1e-4)
+    z = teacher.true_prior(dark, clean, sample.labels)
+    start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 0.5)
+    drawn = decoder(network.scale_features(dark, network.infer_prior(dark, start)), 32, 32)
+    expected = 3 * (drawn - clean.planes).abs().mean().item()
+    assert added(losses.stage_two, network, teacher, sample, 0.5, config=stage_two_loss) == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_loss, objective, awake):
