@@ -146,6 +146,17 @@ ABLATIONS = (
     ablation(
         "denoising", "one denoising step learned beside the chain", {"train_diffusion.loss.denoising_weight": 1.0}
     ),
+    ablation(
+        "half_inferred",
+        "Z-hat is withheld from the recogniser for half of the faces",
+        {"train_diffusion.loss.prior_dropout": 0.5},
+    ),
+    ablation("clean_start", "stage 1 recognises clean faces", {"train_prior.loss.clean_share": 1.0}),
+    ablation(
+        "label_dropped",
+        "the label among PNET's inputs for half of the faces",
+        {"model.prior.label_input": True, "train_prior.loss.label_dropout": 0.5},
+    ),
     ablation("phased", "Z-hat alone for a tenth of stage 2", {"train_diffusion.loss.prior_phase": 0.1}),
     ablation("noise_form", "the denoiser predicts the noise", {"diffusion.predicts": "noise"}),
     ablation("landmarks", "with DLNet, own encoders", {"model.llformer.landmarks": "own"}),

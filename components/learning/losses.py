@@ -40,6 +40,7 @@ class StageTwoLoss(Config):
     l1_weight: float = Field(ge=0)
     denoising_weight: float = Field(ge=0)  # of one step of the chain from a noised true Z, beside the unrolled chain
     pure_noise_share: float = Field(ge=0, le=1)  # of training chains; the rest start from the noised true Z
+    prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z-hat is withheld from the recogniser: 0 in its place
     prior_phase: float = Field(ge=0, le=1)  # share of the epochs, at first, with the losses of the prior alone
     teacher: Literal["stage_one", "itself"]  # whose answers below are: stage 1's, or the student's own as it learns
     teacher_sees: Literal["dark", "clean"]  # the image that they are given for, under the true Z
@@ -110,7 +111,7 @@ def stage_two(
         total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)
     waits = progress < config.prior_phase
     with torch.set_grad_enabled(not waits):
-        scales = network.scale_features(dark, inferred)
+        scales = network.scale_features(dark, _known(inferred, batch.keys, config.prior_dropout))
         features = network.llformer.fuse(dark.planes, scales)
         logits = network.llformer.head(features)
     if waits:
@@ -123,6 +124,14 @@ def stage_two(
         total = total + config.logit_weight * distillation(logits, answers, config.logit_temperature)
         total = total + config.feature_weight * F.smooth_l1_loss(features, taught)
     return total, logits
+
+
+def _known(inferred: Tensor, keys: Tensor, dropout: float) -> Tensor:
+    """The Z-hat that the recogniser gets: without dropout it may read all off Z-hat, and look at no image."""
+    if not dropout:
+        return inferred
+    withheld = _happens(keys, PRIOR_KNOWN, dropout)
+    return torch.where(withheld[:, None], torch.zeros_like(inferred), inferred)
 
 
 @torch.no_grad()

@@ -177,6 +177,26 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     assert total(prior_phase=0.6, kl_weight=1) == pytest.approx(kl, rel=1e-5)
 
 
+def test_a_withheld_inferred_prior_is_nothing_at_all_for_its_share_of_faces(
+    small_model, diffusion, stage_two_loss, objective, awake
+):
+    network, teacher, sample = (
+        awake(LLDif(small_model(), diffusion(), FACES)).eval(),
+        teacher_of(small_model()),
+        batch(400),
+    )
+
+    def answers(share: float) -> torch.Tensor:
+        return losses.stage_two(network, teacher, sample, 0.5, stage_two_loss(prior_dropout=share), objective())[1]
+
+    seen = network.see(sample.images)
+    without = network.recognise(seen, torch.zeros(400, 16))
+    assert torch.allclose(answers(1.0), without, atol=1e-5)
+    is_withheld = (answers(0.3) - without).abs().amax(1) < 1e-5
+    assert torch.equal(~is_withheld, (answers(0.3) - answers(0.0)).abs().amax(1) < 1e-5)
+    assert is_withheld.float().mean().item() == pytest.approx(0.3, abs=0.12)
+
+
 def test_while_the_prior_is_learned_alone_the_recogniser_waits(small_model, diffusion, stage_two_loss, objective):
     network, teacher = LLDif(small_model(), diffusion(), FACES).train(), teacher_of(small_model())
     losses.stage_two(network, teacher, batch(), 0.1, stage_two_loss(prior_phase=0.2), objective())[0].backward()
