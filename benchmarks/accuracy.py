@@ -70,21 +70,24 @@ def compare(given: argparse.Namespace) -> int:
     workers = given.workers or (1 if device().type == "cuda" else os.cpu_count() or 1)
     arena = opened(given, {})
     plan = Plan(given.epochs, given.seeds, train_faces(arena), given.sweep_trials * given.sweep_epochs)
+    trained = [method for method in wanted if not method.asks]
     if given.budget:
-        plan, arena = affordable_comparison(given, arena, plan, wanted, workers)
+        plan, arena = affordable_comparison(given, arena, plan, trained, workers)
     settled: dict[str, tuning.Settings] = {}
     if given.sweep_trials:
         tried = tuning.settings(given.sweep_trials)
-        jobs = tuning.trials(arena, wanted, tried, given.sweep_epochs)
+        jobs = tuning.trials(arena, trained, tried, given.sweep_epochs)
         complain(runs.run(jobs, given.out, min(workers, len(jobs))))
         settled = tuning.best(tried, jobs, runs.lines(given.out))
         if given.split == "valid":
             say("tuned on valid and judged on it: the figures flatter; --split test does not")
-    jobs = []
-    for seed, method in itertools.product(range(1, plan.seeds + 1), wanted):
-        best = settled.get(method.name, tuning.AS_IT_IS)
-        jobs.append(arena.job(method, seed, best.epochs(plan.epochs), best.changes, trials=given.sweep_trials))
-    failed = complain(runs.run(jobs, given.out, min(workers, len(jobs))))
+    failed = 0
+    for part in (trained, [method for method in wanted if method.asks]):  # whoever is asked has been trained by then
+        jobs = []
+        for seed, method in itertools.product(range(1, plan.seeds + 1), part):
+            best = settled.get(method.asks or method.name, tuning.AS_IT_IS)
+            jobs.append(arena.job(method, seed, best.epochs(plan.epochs), best.changes, trials=given.sweep_trials))
+        failed |= complain(runs.run(jobs, given.out, min(workers, len(jobs))))
     return show(given.out, given.root, given.against) or failed
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison.methods import Method, overridden
+from benchmarks.comparison.methods import Method, chosen, overridden
 from components import experiment
 from components.config import parse
 from components.records import file_sha256
@@ -41,7 +41,8 @@ class Arena:
         changes = {**method.overrides, **(tuned or {})}
         content = method.applied(overridden(self.content, {**(tuned or {}), "compute.seed": seed}), epochs)
         parse(experiment.Experiment, content, Path(f"{self.experiment} as {method.name}"))
-        return Job(self, method, content, changes, seed, epochs, trial, trials)
+        lender = self.job(chosen(method.asks)[0], seed, epochs, tuned, trial, trials) if method.asks else None
+        return Job(self, method, content, changes, seed, epochs, trial, trials, lender)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Job:
     epochs: int  # over train, of all stages together
     trial: int | None  # its number, where it is one of a tuning
     trials: int  # how many chose its settings
+    lender: "Job | None" = None  # whose trained weights it asks
 
     @property
     def digest(self) -> str:

@@ -24,6 +24,7 @@ class Method:
     says: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     prior_share: float = PRIOR_SHARE
+    asks: str = ""  # the method whose trained weights answer, in another way: then nothing is trained
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -109,7 +110,6 @@ ABLATIONS = (
     ablation("one_step", "T = 1", {"diffusion.steps": 1}),
     ablation("two_steps", "T = 2", {"diffusion.steps": 2}),
     ablation("eight_steps", "T = 8", {"diffusion.steps": 8}),
-    ablation("eight_chains", "K = 8", {"diffusion.samples": 8}),
     ablation("raw", "sees sRGB as it is", RAW),
     ablation("auto_gain", "sees mean 0, deviation 1", GAIN),
     ablation("anscombe", "sees photons, stabilised", {"model.light.form": "anscombe", "model.light.blurs": False}),
@@ -139,29 +139,74 @@ ABLATIONS = (
         },
     ),
     ablation(
+        "reconstruction",
+        "the clean face is drawn from the recogniser's maps beside",
+        {"train_prior.loss.reconstruction_weight": 1.0, "train_diffusion.loss.reconstruction_weight": 1.0},
+    ),
+    ablation(
         "denoising", "one denoising step learned beside the chain", {"train_diffusion.loss.denoising_weight": 1.0}
+    ),
+    ablation(
+        "half_inferred",
+        "Z-hat is withheld from the recogniser for half of the faces",
+        {"train_diffusion.loss.prior_dropout": 0.5},
+    ),
+    ablation("clean_start", "stage 1 recognises clean faces", {"train_prior.loss.clean_share": 1.0}),
+    ablation(
+        "label_dropped",
+        "the label among PNET's inputs for half of the faces",
+        {"model.prior.label_input": True, "train_prior.loss.label_dropout": 0.5},
     ),
     ablation("phased", "Z-hat alone for a tenth of stage 2", {"train_diffusion.loss.prior_phase": 0.1}),
     ablation("noise_form", "the denoiser predicts the noise", {"diffusion.predicts": "noise"}),
     ablation("landmarks", "with DLNet, own encoders", {"model.llformer.landmarks": "own"}),
     ablation("unbalanced", "no logit adjustment", {"objective.balance": "none"}),
     ablation("class_weights", "class weights", {"objective.balance": "class_weights"}),
-    ablation("one_side", "no flip averaging", {"inference.flip_average": False}),
     ablation("labels", "aims at labels", {"objective.targets": "label"}),
 )
 
-GROUPS = {"peers": METHODS, "ablations": ABLATIONS, "all": METHODS + ABLATIONS}
+
+def asked(name: str, says: str, overrides: Mapping[str, Any]) -> Method:
+    return Method(f"lldif_{name}", "lldif", f"lldif's own weights: {says}", overrides, asks="lldif")
+
+
+# what can be changed after training: the same weights, so that the difference is the change and nothing else
+ASKED = (
+    asked("eight_chains", "K = 8", {"diffusion.samples": 8}),
+    asked("asked_in_one_step", "T = 1", {"diffusion.steps": 1}),
+    asked("asked_in_two_steps", "T = 2", {"diffusion.steps": 2}),
+    asked("asked_in_eight_steps", "T = 8", {"diffusion.steps": 8}),
+    asked("one_side", "no flip averaging", {"inference.flip_average": False}),
+    Method(
+        "plain_both_sides",
+        "baseline",
+        "plain's own weights: flips averaged, as augmentation at test time",
+        {"train_baseline.peer": PLAIN, **ORDINARY, "inference.flip_average": True},
+        asks=PLAIN,
+    ),
+)
+
+GROUPS = {
+    "peers": METHODS,
+    "ablations": ABLATIONS + ASKED,
+    "asked": ASKED,
+    "all": METHODS + ABLATIONS + ASKED,
+}
 
 
 def chosen(names: str) -> list[Method]:
-    """The methods of a list like "lldif,plain" or "peers". Raises ConfigError, naming what there is."""
+    """The methods of a list like "lldif,plain" or "peers", each before those that ask it.
+
+    Raises ConfigError, naming what there is.
+    """
     known = {method.name: method for method in GROUPS["all"]}
     found: list[Method] = []
     for name in names.split(","):
         if name not in known and name not in GROUPS:
             raise ConfigError(f"--methods {name}: allowed are {', '.join([*GROUPS, *known])}")
         found += GROUPS.get(name, (known[name],) if name in known else ())
-    return list({method.name: method for method in found}.values())
+    lenders = [known[method.asks] for method in found if method.asks]
+    return sorted({method.name: method for method in [*found, *lenders]}.values(), key=lambda method: bool(method.asks))
 
 
 def overridden(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

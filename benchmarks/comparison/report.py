@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.comparison import sanity
 from benchmarks.comparison.methods import CEILING, PLAIN
 from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
 from components.data.table import read_known
@@ -38,6 +39,9 @@ METRICS = (
     Metric("accuracy", "Accuracy, %", 100, 1),
     Metric("mean_class_accuracy", "Mean-class accuracy, %", 100, 1),
     Metric("nll", "Negative log-likelihood against the votes, nats", 1, 3),
+    Metric("votes_brier", "Brier score against the votes", 1, 3),
+    Metric("calibration_error", "Calibration error, %", 100, 1),
+    Metric("accuracy_at_80", "Accuracy at 80 % coverage, %", 100, 1),
 )
 # one for each method, told apart in light and in dark (Okabe and Ito 2008, without black and yellow)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#777777", "#8c6bb1", "#a6611a", "#4d9221")
@@ -86,6 +90,11 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
             heads = [f"{where} less {against}'s, {CONFIDENCE:.0%} interval" for where in TESTED]
             head = ["method", *exposures, *heads]
             parts.append(f"**{metric.title}**\n\n{table(head, rows)}")
+    if any(line.get("probes") for runs in methods.values() for line in runs):
+        parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
+    trends = sanity.trends(methods, root)
+    if trends:
+        parts.append(f"**Accuracy that more light gains, points**\n\n{table(*trends)}")
     parts.append(f"**What each run took**\n\n{costs(methods)}")
     return "\n\n".join(parts) + "\n"
 
@@ -106,7 +115,9 @@ def costs(methods: Mapping[str, Sequence[Line]]) -> str:
         changes = ", ".join(f"{place}={value}" for place, value in one["changes"].items())
         figures = [f"{one['epochs']}", f"{one['faces_seen']:,}", f"{one['parameters']:,}", f"{one['flops'] / 1e6:.1f}"]
         rows.append([name, str(len(runs)), *figures, f"{seconds:.0f}", changes])
-    return table(["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP a face", "seconds", "changes"], rows)
+    return table(
+        ["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP a picture", "seconds", "changes"], rows
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -21,14 +22,17 @@ import torch
 from benchmarks.comparison.jobs import Job, say
 from components import atomic, experiment
 from components.config import ConfigError, parse
-from components.data.table import class_counts, read_dark
+from components.data.table import DarkFaces, Faces, class_counts, read_dark, read_known, read_split
 from components.learning import evaluation, inference
 from components.learning.compute import device
-from components.learning.evaluation import Predictions
+from components.learning.evaluation import Resampling
 from components.learning.inference import Model
+from components.learning.metrics import score
 from components.learning.training import DivergedError
 from components.model.presets import cost
-from components.records import DataError
+from components.records import DataError, Score
+from components.stages.darken import darken_by_gamma
+from components.stages.evaluate import Evaluation, probed_near
 
 Line = dict[str, Any]
 PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a run, and its one model's name in it
@@ -38,6 +42,8 @@ EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; an
 def execute(job: Job) -> None:
     """Train and judge; leaves line.json and predictions.parquet in the job's folder. Goes on where a kill left it."""
     params = parse(experiment.Experiment, job.content, Path(job.arena.experiment))
+    if job.lender and not job.folder.exists():
+        borrow(job, job.lender)
     lay_out(job.arena.data, job.folder)
     parent = os.getppid()
     for stage in job.method.stages:
@@ -55,10 +61,25 @@ def execute(job: Job) -> None:
     atomic.write_text(job.folder / "line.json", json.dumps(judged(job), sort_keys=True) + "\n")
 
 
+def borrow(job: Job, lender: Job) -> None:
+    """Begin with all that the lender trained: what is left of the last stage is its temperature and its file.
+
+    Raises DataError where the lender is not trained, or no longer here.
+    """
+    last = job.method.stages[-1]
+    if not (lender.folder / last / "done").exists():
+        raise DataError(f"{lender.folder}: {lender.title}, whose weights are asked, has not been trained here")
+    unfinished = job.folder.with_suffix(".borrowing")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(lender.folder, unfinished, symlinks=True, ignore=shutil.ignore_patterns("line.json", PREDICTIONS))
+    (unfinished / last / "done").unlink()
+    unfinished.rename(job.folder)
+
+
 def lay_out(data: Path, folder: Path) -> None:
     """What the trainings read, in a folder of their own."""
     folder.mkdir(parents=True, exist_ok=True)
-    for table in ("faces", "dark_valid", "dark_test", "gamma_valid"):
+    for table in ("faces", "dark_valid", "dark_test"):
         name = f"{table}.parquet"
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(os.path.relpath(data / name, folder))
@@ -85,11 +106,11 @@ def judged(job: Job) -> Line:
     network = model.network.requires_grad_(False)
     parameters, flops = cost(network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
     network.to(device())
-    ladder = answers(model, job.folder / f"dark_{job.arena.split}.parquet")
+    faces = read_split(job.folder / "faces.parquet", job.arena.split)
+    dark = read_dark(job.folder / f"dark_{job.arena.split}.parquet")
+    ladder = evaluation.of(dark, inference.predict(model, dark.images))
     evaluation.write(job.folder / PREDICTIONS, {ANSWERS: ladder})
-    scores = evaluation.scores(ladder)
-    if job.arena.split == "valid":  # test has no other darkness
-        scores.append(evaluation.score_of(evaluation.GAMMA, answers(model, job.folder / "gamma_valid.parquet")))
+    scores = [*evaluation.scores(ladder), in_other_darkness(model, faces)]
     return {
         "experiment": job.arena.experiment,
         "split": job.arena.split,
@@ -104,6 +125,7 @@ def judged(job: Job) -> Line:
         "parameters": parameters,
         "flops": flops,
         "scores": [_rounded(asdict(score)) for score in scores],
+        "probes": probed(job, model, faces, dark),
         "temperature": model.temperature,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
@@ -113,9 +135,21 @@ def judged(job: Job) -> Line:
     }
 
 
-def answers(model: Model, path: Path) -> Predictions:
-    faces = read_dark(path)
-    return evaluation.of(faces, inference.predict(model, faces.images))
+def in_other_darkness(model: Model, faces: Faces) -> Score:
+    """Under gamma, scaling and Gaussian noise, which no training sees."""
+    return score(evaluation.GAMMA, inference.predict(model, darken_by_gamma(faces)), faces.labels, faces.votes)
+
+
+def probed(job: Job, model: Model, faces: Faces, dark: DarkFaces) -> dict[str, Any] | None:
+    """What LLDif's prior is worth, where a params file's evaluation would ask; nothing of what has no prior."""
+    if job.method.trains != "lldif":
+        return None
+    wants = Evaluation.model_validate(job.content["evaluation"])
+    subjects, _ = read_known(job.folder / "faces.parquet", job.arena.split)
+    how = Resampling.of(faces.ids, subjects, wants.resamples, wants.confidence, job.seed)
+    stage_one = inference.load(job.folder / "prior.safetensors")
+    stage_one.network.to(device())
+    return probed_near(wants.confusion_at, model, stage_one, faces, dark, how, job.seed)
 
 
 def _rounded(score: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from components.config import Config
 from components.learning.batches import Batch
+from components.learning.decoder import Decoder
 from components.learning.objective import Objective
 from components.lowlight.noise import normal, uniform
 from components.model.diffusion import Denoiser
@@ -29,6 +30,7 @@ class StageOneLoss(Config):
     label_dropout: float = Field(ge=0, le=1)  # of faces whose label PNET does not see, where it may at all
     prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z is withheld from the recogniser
     prior_noise: float = Field(ge=0)  # deviation of normal noise on the Z that guides
+    reconstruction_weight: float = Field(ge=0)  # of the clean face, drawn from the recogniser's maps
 
 
 class StageTwoLoss(Config):
@@ -38,22 +40,32 @@ class StageTwoLoss(Config):
     l1_weight: float = Field(ge=0)
     denoising_weight: float = Field(ge=0)  # of one step of the chain from a noised true Z, beside the unrolled chain
     pure_noise_share: float = Field(ge=0, le=1)  # of training chains; the rest start from the noised true Z
+    prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z-hat is withheld from the recogniser: 0 in its place
     prior_phase: float = Field(ge=0, le=1)  # share of the epochs, at first, with the losses of the prior alone
     teacher: Literal["stage_one", "itself"]  # whose answers below are: stage 1's, or the student's own as it learns
     teacher_sees: Literal["dark", "clean"]  # the image that they are given for, under the true Z
     logit_weight: float = Field(ge=0)  # distillation (Hinton et al. 2015)
     logit_temperature: float = Field(gt=0)
     feature_weight: float = Field(ge=0)  # of the distance to the teacher's pooled features, per deviation
+    reconstruction_weight: float = Field(ge=0)  # of the clean face, drawn from the recogniser's maps
 
 
-def stage_one(network: StageOne, batch: Batch, config: StageOneLoss, objective: Objective) -> tuple[Tensor, Tensor]:
-    """Recognise under the true Z; align Z with the label's prompt, and the views of a face with one another."""
+def stage_one(
+    network: StageOne, batch: Batch, config: StageOneLoss, objective: Objective, decoder: Decoder | None = None
+) -> tuple[Tensor, Tensor]:
+    """Recognise under the true Z; align Z with the label's prompt, and the views of a face with one another.
+
+    A `decoder` that learns beside the network draws the clean face from the maps of what the recogniser is shown.
+    """
     dark, clean = network.see(batch.images), network.see(batch.clean)
     told = _happens(batch.keys, LABEL_TOLD, 1 - config.label_dropout)
     z = network.true_prior(dark, clean, batch.labels, told)
     shown = _either(_happens(batch.keys, SHOWN_CLEAN, config.clean_share), clean, dark)
-    logits = network.recognise(shown, _guiding(network, z, batch.keys, config))
+    scales = network.scale_features(shown, _guiding(network, z, batch.keys, config))
+    logits = network.llformer.head(network.llformer.fuse(shown.planes, scales))
     total = objective(logits, batch.targets)
+    if decoder is not None:
+        total = total + config.reconstruction_weight * reconstruction(decoder, scales, clean)
     if config.contrastive_weight:
         total = total + config.contrastive_weight * objective(network.prior.similarity(z), batch.targets)
     if config.alignment_weight or config.darker_weight:
@@ -74,11 +86,18 @@ def _guiding(network: StageOne, z: Tensor, keys: Tensor, config: StageOneLoss) -
 
 
 def stage_two(
-    network: LLDif, teacher: StageOne, batch: Batch, progress: float, config: StageTwoLoss, objective: Objective
+    network: LLDif,
+    teacher: StageOne,
+    batch: Batch,
+    progress: float,
+    config: StageTwoLoss,
+    objective: Objective,
+    decoder: Decoder | None = None,
 ) -> tuple[Tensor, Tensor]:
     """L_ce + L_kl [P, L] + L1 [D], and what the teacher would have answered.
 
     `progress` is the share of the training that is done: for the first `prior_phase` of it the recogniser waits [D].
+    A `decoder` that learns beside the network draws the clean face from the recogniser's maps.
     """
     dark = network.see(batch.images)
     with torch.no_grad():
@@ -92,16 +111,27 @@ def stage_two(
         total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)
     waits = progress < config.prior_phase
     with torch.set_grad_enabled(not waits):
-        features = network.features(dark, inferred)
+        scales = network.scale_features(dark, _known(inferred, batch.keys, config.prior_dropout))
+        features = network.llformer.fuse(dark.planes, scales)
         logits = network.llformer.head(features)
     if waits:
         return total, logits
     total = total + objective(logits, batch.targets)
+    if decoder is not None:
+        total = total + config.reconstruction_weight * reconstruction(decoder, scales, clean)
     if config.logit_weight or config.feature_weight:
         taught, answers = _taught(teacher if config.teacher == "stage_one" else network, batch, z, config)
         total = total + config.logit_weight * distillation(logits, answers, config.logit_temperature)
         total = total + config.feature_weight * F.smooth_l1_loss(features, taught)
     return total, logits
+
+
+def _known(inferred: Tensor, keys: Tensor, dropout: float) -> Tensor:
+    """The Z-hat that the recogniser gets: without dropout it may read all off Z-hat, and look at no image."""
+    if not dropout:
+        return inferred
+    withheld = _happens(keys, PRIOR_KNOWN, dropout)
+    return torch.where(withheld[:, None], torch.zeros_like(inferred), inferred)
 
 
 @torch.no_grad()
@@ -129,6 +159,11 @@ def distillation(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
     """KL from the teacher's softened answers (B, K) to the student's, times temperature^2 (Hinton et al. 2015)."""
     student, teacher = ((x / temperature).log_softmax(dim=1) for x in (logits, answers))
     return F.kl_div(student, teacher, log_target=True, reduction="batchmean") * temperature**2
+
+
+def reconstruction(decoder: Decoder, scales: list[Tensor], clean: Seen) -> Tensor:
+    """Mean absolute difference between what is drawn of F1 .. F3 and the planes seen of the clean face."""
+    return F.l1_loss(decoder(scales, *clean.planes.shape[2:]), clean.planes)
 
 
 def same_face(likeness: Tensor) -> Tensor:

@@ -47,12 +47,13 @@ def probe(
     prior: the standard deviation across faces, mean over the channels, of Z-hat (one chain) and of stage 1's Z, and
     that of Z-hat across chains. shuffled_gap: accuracy and negative log-likelihood of one chain less those with another
     face's Z-hat, with paired intervals. Stage 1 is shown the image that its Z is made of, and asked without and with a
-    wrong label where a label enters its Z.
+    wrong label where a label enters its Z. Both networks are on one device.
     """
     priors = _priors(network, stage_one, faces)
-    other = torch.from_numpy(derangement(len(faces.labels), seed))
+    place = network.starts.device
+    other = torch.from_numpy(derangement(len(faces.labels), seed)).to(place)
     answers = {name: _calibrated(logits, temperature) for name, logits in _of_lldif(network, faces, priors, other)}
-    shown = _images(faces.clean if stage_one.config.prior.sees == "clean" else faces.dark)
+    shown = _images(faces.clean if stage_one.config.prior.sees == "clean" else faces.dark, place)
     taught = {name: _calibrated(_answers(stage_one, shown, z), 1.0) for name, z in priors.taught.items()}
     gap = paired([answers["one_chain"]], [answers["shuffled"]], faces.labels, how.weights, how.confidence, faces.votes)
     return {
@@ -76,7 +77,8 @@ def derangement(count: int, seed: int) -> np.ndarray:
 
 
 def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
-    labels = torch.from_numpy(faces.labels)
+    place = network.starts.device
+    labels = torch.from_numpy(faces.labels).to(place)
     everyone = torch.ones_like(labels, dtype=torch.bool)
     told = {"own_prior": (labels, everyone)}
     if stage_one.prior.config.label_input:
@@ -85,7 +87,7 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
     chains: list[Tensor] = []
     taught: dict[str, list[Tensor]] = {name: [] for name in told}
     for part in torch.arange(len(labels)).split(FACES_AT_ONCE):
-        dark, clean = _images(faces.dark[part]), _images(faces.clean[part])
+        dark, clean = _images(faces.dark[part], place), _images(faces.clean[part], place)
         seen = network.see(dark)
         chains.append(torch.stack([network.infer_prior(seen, start.expand(len(part), -1)) for start in network.starts]))
         seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
@@ -96,7 +98,7 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
 
 def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Log-probabilities (N, K) by probe; `other` (N,) is another face for each."""
-    dark, z = _images(faces.dark), priors.chains[0]
+    dark, z = _images(faces.dark, network.starts.device), priors.chains[0]
     chains = [_answers(network, dark, one) for one in priors.chains]
     yield "one_chain", chains[0]
     yield "eight_chains", torch.stack(chains).logsumexp(dim=0) - np.log(len(chains))
@@ -112,12 +114,12 @@ def _answers(network: LLDif | StageOne, images: Tensor, z: Tensor) -> Tensor:
     return torch.cat([network.recognise(network.see(some), own).log_softmax(dim=1) for some, own in parts])
 
 
-def _images(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+def _images(images: np.ndarray, place: torch.device) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(place)
 
 
 def _calibrated(logits: Tensor, temperature: float) -> np.ndarray:
-    return (logits.float() / temperature).softmax(dim=1).numpy()
+    return (logits.float() / temperature).softmax(dim=1).cpu().numpy()
 
 
 def _figures(probabilities: np.ndarray, faces: Probed) -> dict[str, float]:

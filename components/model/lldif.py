@@ -47,8 +47,12 @@ class GuidedRecogniser(nn.Module):
 
     def features(self, seen: Seen, z: Tensor) -> Tensor:
         """(B, D), of which the head makes logits."""
+        return self.llformer.fuse(seen.planes, self.scale_features(seen, z))
+
+    def scale_features(self, seen: Seen, z: Tensor) -> list[Tensor]:
+        """F1 .. F3, each (B, C_i, H_i, W_i), under the prior z (B, C_z)."""
         guided = self.exposure(z, seen.exposure) if self.exposure is not None else z
-        return self.llformer.features(seen.planes, guided)
+        return self.llformer.scale_features(seen.planes, guided)
 
     def recognise(self, seen: Seen, z: Tensor) -> Tensor:
         """Logits (B, K) under the prior z (B, C_z)."""

@@ -62,13 +62,17 @@ class LLformer(nn.Module):
         return self.head(self.features(seen, z))  # (B, K)
 
     def features(self, seen: Tensor, z: Tensor) -> Tensor:
-        branches = [self.scale_features(seen, z), *([self.dlnet(seen)] if self.dlnet else [])]
-        tokens = self.fusion(self.to_tokens(branches))  # (B, N, D)
-        return self.norm(tokens).mean(dim=1)  # (B, D)
+        return self.fuse(seen, self.scale_features(seen, z))  # (B, D)
 
     def scale_features(self, seen: Tensor, z: Tensor) -> list[Tensor]:
         """F1 .. F3, each (B, C_i, H_i, W_i)."""
         return self.dynamic(seen, z)
+
+    def fuse(self, seen: Tensor, scales: list[Tensor]) -> Tensor:
+        """F1 .. F3 and what DLNet sees to pooled features."""
+        branches = [scales, *([self.dlnet(seen)] if self.dlnet else [])]
+        tokens = self.fusion(self.to_tokens(branches))  # (B, N, D)
+        return self.norm(tokens).mean(dim=1)  # (B, D)
 
     def to_tokens(self, branches: list[list[Tensor]]) -> Tensor:
         """Three maps of each branch to tokens (B, 3 N, D): all scales on the grid of F3, whatever their own."""

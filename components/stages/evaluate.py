@@ -78,7 +78,8 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
         for name, given in answers.items()
         for row in evaluation.slices(given.parts(), attributes, dark.classes, how)
     ]
-    probed = _probe(params, folder, models["candidate"], valid, dark, how)
+    stage_one = inference.load(folder / "prior.safetensors")
+    probed = probed_near(wants.confusion_at, models["candidate"], stage_one, valid, dark, how, params.compute.seed)
     yield Report("evaluate", steps - 1, steps)
     tables = {name: given.ladder for name, given in answers.items()}
     evaluation.write(folder / "predictions.parquet", tables)
@@ -97,16 +98,16 @@ def _scored(name: str, answers: Answers) -> list[Score]:
         raise DataError(f"{MODELS[name]}: {error}; train it again") from None
 
 
-def _probe(
-    params: Params, folder: Path, candidate: Model, valid: Faces, dark: DarkFaces, how: Resampling
+def probed_near(
+    exposure: float, candidate: Model, stage_one: Model, faces: Faces, dark: DarkFaces, how: Resampling, seed: int
 ) -> dict[str, object]:
-    stage_one = inference.load(folder / "prior.safetensors").network
-    assert isinstance(stage_one, StageOne)
+    """What Z is worth at the rung of `dark` nearest to the exposure; `faces` are the same in full light."""
+    assert isinstance(stage_one.network, StageOne)
     assert isinstance(candidate.network, LLDif)
     rungs = np.unique(dark.exposures)
-    rung = float(rungs[np.argmin(abs(rungs - params.evaluation.confusion_at))])
-    faces = probes.Probed(dark.at(rung).images, valid.images, valid.labels, valid.votes)
-    found = probes.probe(candidate.network, candidate.temperature, stage_one, faces, how, params.compute.seed)
+    rung = float(rungs[np.argmin(abs(rungs - exposure))])
+    asked = probes.Probed(dark.at(rung).images, faces.images, faces.labels, faces.votes)
+    found = probes.probe(candidate.network, candidate.temperature, stage_one.network, asked, how, seed)
     return {"exposure": evaluation.exposure_name(rung), **found}
 
 

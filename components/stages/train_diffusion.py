@@ -11,13 +11,14 @@ from pydantic import Field
 from components.config import Config
 from components.learning import inference, losses
 from components.learning.compute import device, prepare
+from components.learning.decoder import Decoder
 from components.learning.objective import Objective
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import LLDif, StageOne
 from components.model.weights import fill
 from components.records import DataError, Report
 from components.stages import train_prior
-from components.stages.training import Inference, Workplace
+from components.stages.training import Inference, Workplace, beside
 
 STAGE_ONE = ("train_prior.", "model.prior.")  # how the parameters begin that stage 1 alone answers to
 
@@ -87,9 +88,10 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
     network.start_from(stage_one, params.train_diffusion.warm_start, params.train_diffusion.frozen_encoder)
     teacher = stage_one.to(device()).requires_grad_(False).eval()
     objective, config = Objective.of(params.objective, place.train), params.train_diffusion.loss
+    decoder = Decoder(network) if config.reconstruction_weight else None
     yield from place.fit(
-        network,
-        loss=lambda batch, progress: losses.stage_two(network, teacher, batch, progress, config, objective),
+        beside(network, decoder),
+        loss=lambda batch, progress: losses.stage_two(network, teacher, batch, progress, config, objective, decoder),
         answer=lambda images, labels: network(images),
         course=params.course(
             "train_diffusion", params.train_diffusion.epochs, epochs_before=params.train_diffusion.epochs_before

@@ -9,11 +9,12 @@ from components.config import Config
 from components.data.table import CLEAN
 from components.learning import losses
 from components.learning.compute import prepare
+from components.learning.decoder import Decoder
 from components.learning.objective import Objective
 from components.model.lldif import StageOne
 from components.model.weights import fill
 from components.records import Report
-from components.stages.training import WATCHED, TrainingParams, Workplace
+from components.stages.training import WATCHED, TrainingParams, Workplace, beside
 
 
 class TrainPrior(Config):
@@ -38,10 +39,11 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, None]:
     fill(network, params.model.weights)
     objective = Objective.of(params.objective, place.train)
     config = params.train_prior.loss
+    decoder = Decoder(network) if config.reconstruction_weight else None
     knows_clean = config.clean_share > 0 or params.model.prior.sees == "clean"
     yield from place.fit(
-        network,
-        loss=lambda batch, progress: losses.stage_one(network, batch, config, objective),
+        beside(network, decoder),
+        loss=lambda batch, progress: losses.stage_one(network, batch, config, objective, decoder),
         answer=lambda images, labels: network(images, labels),
         course=params.course(
             "train_prior",

@@ -44,6 +44,11 @@ class TrainingParams(Config):
         return Course(stage, epochs, self.compute, self.batches, self.camera, self.optim, **more)
 
 
+def beside(network: nn.Module, helper: nn.Module | None) -> nn.Module:
+    """What is trained: the network, and whatever learns with it and is no part of the model that is saved."""
+    return network if helper is None else nn.ModuleList([network, helper])
+
+
 @dataclass(frozen=True)
 class Workplace:
     """The faces a training sees, and where its checkpoint and results go."""

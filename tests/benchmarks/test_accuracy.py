@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from benchmarks.comparison import jobs, methods, runs
 from benchmarks.comparison.jobs import Arena, Job
 from components import experiment
 from components.config import ConfigError
+from components.data.table import read_dark
+from components.learning import checkpoint, inference
+from components.learning.metrics import score
 from components.records import Report, file_sha256
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -79,6 +84,72 @@ def test_lldif_is_trained_to_the_bytes_of_the_stages_themselves(compared, params
     line = next(line for line in runs.lines(compared / "lines.jsonl") if line["method"] == "lldif")
     for name in ("prior.safetensors", "lldif.safetensors"):
         assert file_sha256(compared / "runs" / line["digest"] / name) == file_sha256(tmp_path / name)
+
+
+def test_every_result_says_what_its_prior_is_worth_and_how_it_does_in_another_darkness(compared, params, tmp_path):
+    plain, lldif = runs.lines(compared / "lines.jsonl")
+    assert plain["probes"] is None
+    assert lldif["probes"]["exposure"] == "0.05"
+    assert {"one_chain", "eight_chains", "zero", "mean", "shuffled", "oracle"} < set(lldif["probes"]["lldif"])
+    folder = compared / "runs" / plain["digest"]
+    table = read_dark(compared / "data" / arena(params, compared).data.name / "gamma_valid.parquet")
+    said = inference.predict(inference.load(folder / "baseline.safetensors"), table.images)
+    (gamma,) = (score for score in plain["scores"] if score["exposure"] == "gamma")
+    assert gamma["nll"] == round(score("gamma", said, table.labels, table.votes).nll, 5)
+    test = replace(arena(params, compared), split="test", root=tmp_path).job(methods.chosen("plain")[0], 1, 1)
+    runs.execute(test)
+    assert {s["exposure"] for s in json.loads((test.folder / "line.json").read_text())["scores"]} == {*RUNGS, "gamma"}
+
+
+@pytest.fixture(scope="module")
+def asked(compared, params, tmp_path_factory) -> Path:
+    """A copy of the folder, where LLDif's weights were asked with eight chains too."""
+    root = tmp_path_factory.mktemp("asked") / "compared"
+    shutil.copytree(compared, root, symlinks=True)
+    assert compare(params, root, "--methods", "lldif_eight_chains,plain_both_sides") == 0
+    return root
+
+
+def test_a_method_that_asks_anothers_weights_gives_what_training_it_would(asked, params, tmp_path, capsys):
+    (_, method) = methods.chosen("lldif_eight_chains")
+    own = arena(params, tmp_path).job(replace(method, asks=""), 1, 3)
+    runs.execute(own)
+    assert own.digest in {line["digest"] for line in runs.lines(asked / "lines.jsonl")}
+    borrowed = asked / "runs" / own.digest / "lldif.safetensors"
+    assert file_sha256(borrowed) == file_sha256(own.folder / "lldif.safetensors")
+    (lldif,) = (line for line in runs.lines(asked / "lines.jsonl") if line["method"] == "lldif")
+    assert file_sha256(borrowed) != file_sha256(asked / "runs" / lldif["digest"] / "lldif.safetensors")
+
+
+def test_a_method_that_asks_anothers_weights_trains_nothing(asked, params, monkeypatch, tmp_path):
+    told: list[str] = []
+    monkeypatch.setattr(runs, "say", told.append)
+    (_, method) = methods.chosen("lldif_asked_in_one_step")
+    job = arena(params, asked).job(method, 1, 3)
+    runs.execute(job)
+    assert told == []
+    weights, steps = [], []
+    for folder in (job.folder, job.lender.folder):
+        tensors, notes = checkpoint.read(folder / "lldif.safetensors")
+        weights.append(tensors)
+        steps.append(notes["diffusion"]["steps"])
+    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
+    assert steps == [1, 4]
+    line = json.loads((job.folder / "line.json").read_text())
+    assert (line["method"], line["changes"]) == ("lldif_asked_in_one_step", {"diffusion.steps": 1})
+
+
+def test_who_is_asked_is_trained_first_and_where_it_is_not_that_is_one_line(asked, params, tmp_path):
+    assert [method.name for method in methods.chosen("plain_both_sides,poster")] == [
+        "poster",
+        "plain",
+        "plain_both_sides",
+    ]
+    (_, method) = methods.chosen("plain_both_sides")
+    (failure,) = runs.run([arena(params, tmp_path).job(method, 1, 3)], tmp_path / "lines.jsonl", workers=1)
+    assert failure.endswith("plain seed 1, whose weights are asked, has not been trained here")
+    flips = {line["method"]: line["scores"] for line in runs.lines(asked / "lines.jsonl")}
+    assert flips["plain"] != flips["plain_both_sides"]
 
 
 def test_a_run_that_has_its_line_is_not_run_again(compared, params, monkeypatch):
@@ -164,6 +235,6 @@ def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_pat
 
 def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):
     assert accuracy.main([str(params), "--methods", "magic", "--root", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("--methods magic: allowed are peers, ablations, all, plain")
+    assert capsys.readouterr().err.startswith("--methods magic: allowed are peers, ablations, asked, all, plain")
     with pytest.raises(ConfigError, match=r"^optim\.magic: not in the params file"):
         methods.overridden({"optim": {"kind": "muon"}}, {"optim.magic": 1})

@@ -1,5 +1,6 @@
 """The table and the figure from recorded lines, the differences from recorded predictions."""
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -104,6 +105,57 @@ def test_a_method_against_itself_differs_by_nothing(predicted):
     plain = report.by_method(LINES)["plain"]
     found = report.difference(plain, plain, predicted, (0.2,))["accuracy"]
     assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
+def test_calibration_and_coverage_have_their_tables_with_intervals(predicted):
+    scored = [
+        {**one, "scores": [{**s, "votes_brier": 0.5, "accuracy_at_80": 0.9} for s in one["scores"]]} for one in LINES
+    ]
+    text = report.markdown(scored, predicted)
+    *_, other = rows(text, "Brier score against the votes")
+    assert other[:5] == ["other", "0.500", "0.500", "0.500", "0.500"]
+    # right about all with .9, against right about half: 2 x .1^2 less the mean of it and 2 x .9^2
+    assert other[5].startswith("-0.800 (-")
+    *_, other = rows(text, "Accuracy at 80 % coverage")
+    assert other[1] == "90.0"
+    assert other[5].startswith("+50.0 (+")
+    assert "**Calibration error" not in text  # no score has it here
+
+
+def probed(accuracy: float) -> dict:
+    def figures(*names: str) -> dict:
+        return {name: {"accuracy": accuracy, "nll": 1.5} for name in names}
+
+    return {
+        "exposure": "0.05",
+        "lldif": figures("one_chain", "eight_chains", "zero", "mean", "shuffled", "oracle", "image_shuffled"),
+        "stage_one": figures("own_prior"),
+        "prior": {"inferred_deviation": 0.25, "true_deviation": 1.0, "chain_deviation": 0.1},
+    }
+
+
+def test_what_the_prior_is_worth_stands_beside_the_result(tmp_path):
+    given = [*LINES, *({**line("lldif", seed, 0.7), "probes": probed(0.4 + seed / 10)} for seed in (1, 2))]
+    head, _, lldif = rows(report.markdown(given, tmp_path), "What the prior is worth")
+    assert lldif[:4] == ["lldif", "0.05", "55.0 / 1.500", "55.0 / 1.500"]
+    told = dict(zip(head, lldif, strict=True))
+    assert told["stage 1"] == "55.0 / 1.500"
+    assert told["stage 1, wrong label"] == "–"  # no label enters its Z
+    assert told["deviation of Z-hat / of Z"] == "0.25 / 1.00"
+    assert "What the prior is worth" not in report.markdown(LINES, tmp_path)
+
+
+def test_more_light_that_costs_accuracy_is_called_broken(predicted):
+    """`other` is right at every exposure; here its brightest answers are made the wrong ones."""
+    text = report.markdown(LINES, predicted)
+    assert rows(text, "Accuracy that more light gains")[0] == ["method", "clean less 0.2", "0.2 less 0.05"]
+    assert rows(text, "Accuracy that more light gains")[3] == ["other", "+0.0", "+0.0"]
+    path = predicted / "runs" / "other-1" / PREDICTIONS
+    answers = evaluation.read(path, ANSWERS)
+    dazzled = np.where((answers.exposures == 0.2)[:, None], answers.probabilities[:, ::-1], answers.probabilities)
+    evaluation.write(path, {ANSWERS: replace(answers, probabilities=dazzled)})
+    text = report.markdown(LINES, predicted)
+    assert rows(text, "Accuracy that more light gains")[3] == ["other", "+100.0", "-100.0 broken"]
 
 
 def test_the_figure_is_a_picture_of_its_own_with_a_line_for_each_method(tmp_path):

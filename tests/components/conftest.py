@@ -153,7 +153,7 @@ def small_model() -> Callable[..., ModelConfig]:
 def stage_one_loss() -> Callable[..., losses.StageOneLoss]:
     """The plain form, and any term by name."""
     plain = {"clean_share": 0.0, "contrastive_weight": 0.5, "alignment_weight": 0.0, "darker_weight": 0.0}
-    plain |= {"label_dropout": 0.0, "prior_dropout": 0.0, "prior_noise": 0.0}
+    plain |= {"label_dropout": 0.0, "prior_dropout": 0.0, "prior_noise": 0.0, "reconstruction_weight": 0.0}
     return lambda **changes: losses.StageOneLoss(**(plain | changes))
 
 
@@ -162,13 +162,14 @@ def stage_two_loss() -> Callable[..., losses.StageTwoLoss]:
     """The plain form, and any term by name."""
     plain: dict[str, Any] = {"kl_weight": 1.0, "l1_weight": 0.1, "denoising_weight": 0.0, "pure_noise_share": 0.5}
     plain |= {
+        "prior_dropout": 0.0,
         "prior_phase": 0.0,
         "teacher": "stage_one",
         "teacher_sees": "dark",
         "logit_weight": 0.0,
         "logit_temperature": 2.0,
     }
-    plain |= {"feature_weight": 0.0}
+    plain |= {"feature_weight": 0.0, "reconstruction_weight": 0.0}
     return lambda **changes: losses.StageTwoLoss(**(plain | changes))
 
 

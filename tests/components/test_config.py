@@ -62,7 +62,7 @@ def test_every_experiment_in_the_repository_loads_and_says_what_it_is_for(path):
         ("model.llformer.presett", "allowed is preset, landmarks, images, drop_path$"),
         (
             "train_prior.loss.kl",
-            "allowed is clean_share, contrastive_weight, .*, prior_noise$",
+            "allowed is clean_share, contrastive_weight, .*, reconstruction_weight$",
         ),
         ("ingest.path", "allowed is source, seed, train, valid, test$"),
     ],

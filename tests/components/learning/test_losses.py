@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from components.learning import losses
 from components.learning.batches import Batch
+from components.learning.decoder import Decoder
 from components.lowlight.noise import keys_of
 from components.model.lldif import FacesConfig, LLDif, StageOne
 
@@ -101,6 +102,36 @@ def test_the_recogniser_of_stage_one_is_shown_the_clean_image_for_the_share_of_f
     assert is_clean.float().mean().item() == pytest.approx(0.3, abs=0.12)
 
 
+def test_a_decoder_is_asked_for_the_clean_face_at_its_weight(
+    small_model, diffusion, stage_one_loss, stage_two_loss, objective
+):
+    first, sample = StageOne(small_model(), FACES).eval(), batch()
+    network, teacher, decoder = (
+        LLDif(small_model(), diffusion(), FACES).eval(),
+        teacher_of(small_model()),
+        Decoder(first),
+    )
+    dark, clean = first.see(sample.images), first.see(sample.clean)
+
+    def added(loss, *before, config) -> float:
+        without, with_it = (
+            loss(*before, config(reconstruction_weight=3.0), objective(), one) for one in (None, decoder)
+        )
+        assert torch.equal(without[1], with_it[1])
+        return (with_it[0] - without[0]).item()
+
+    drawn = decoder(first.scale_features(dark, first.true_prior(dark, clean, sample.labels)), 32, 32)
+    expected = 3 * (drawn - clean.planes).abs().mean().item()
+    assert added(losses.stage_one, first, sample, config=stage_one_loss) == pytest.approx(expected, rel=1e-4)
+    z = teacher.true_prior(dark, clean, sample.labels)
+    start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 0.5)
+    drawn = decoder(network.scale_features(dark, network.infer_prior(dark, start)), 32, 32)
+    expected = 3 * (drawn - clean.planes).abs().mean().item()
+    assert added(losses.stage_two, network, teacher, sample, 0.5, config=stage_two_loss) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
 def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_loss, objective, awake):
     network, sample = awake(StageOne(small_model(), FACES)).eval(), batch()
     _, logits = losses.stage_one(network, sample, stage_one_loss(prior_dropout=1.0), objective())
@@ -144,6 +175,39 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     assert total(logit_weight=3) == pytest.approx(recognise + 3 * distilled, rel=1e-5)
     assert total(feature_weight=3) == pytest.approx(recognise + 3 * F.smooth_l1_loss(features, taught).item(), rel=1e-5)
     assert total(prior_phase=0.6, kl_weight=1) == pytest.approx(kl, rel=1e-5)
+
+
+def test_a_withheld_inferred_prior_is_nothing_at_all_for_its_share_of_faces(
+    small_model, diffusion, stage_two_loss, objective, awake
+):
+    network, teacher, sample = (
+        awake(LLDif(small_model(), diffusion(), FACES)).eval(),
+        teacher_of(small_model()),
+        batch(400),
+    )
+
+    def answers(share: float) -> torch.Tensor:
+        return losses.stage_two(network, teacher, sample, 0.5, stage_two_loss(prior_dropout=share), objective())[1]
+
+    seen = network.see(sample.images)
+    without = network.recognise(seen, torch.zeros(400, 16))
+    assert torch.allclose(answers(1.0), without, atol=1e-5)
+    is_withheld = (answers(0.3) - without).abs().amax(1) < 1e-5
+    assert torch.equal(~is_withheld, (answers(0.3) - answers(0.0)).abs().amax(1) < 1e-5)
+    assert is_withheld.float().mean().item() == pytest.approx(0.3, abs=0.12)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_recognising_teaches_the_chain_through_the_inferred_prior_where_that_is_heard(
+    small_model, diffusion, stage_two_loss, objective, awake, heard
+):
+    network, teacher = awake(LLDif(small_model(), diffusion(), FACES)).train(), teacher_of(small_model())
+    config = stage_two_loss(kl_weight=0.0, l1_weight=0.0, prior_dropout=0.0 if heard else 1.0)
+    losses.stage_two(network, teacher, batch(), 0.5, config, objective())[0].backward()
+    for part in (network.denoiser, network.condition):
+        for place, parameter in part.named_parameters():
+            reached = parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
+            assert reached == heard, place
 
 
 def test_while_the_prior_is_learned_alone_the_recogniser_waits(small_model, diffusion, stage_two_loss, objective):

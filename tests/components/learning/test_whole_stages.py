@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from components.learning import losses
 from components.learning.batches import Batch
+from components.learning.decoder import Decoder
 from components.learning.optim import OptimConfig, optimizers
 from components.lowlight.noise import keys_of
 from components.model.baselines import Plain
@@ -86,6 +87,19 @@ def test_a_gradient_reaches_all_that_learns_and_nothing_that_is_frozen(stage, na
     loss(batch())[0].backward()
     for place, parameter in network.named_parameters():
         assert (parameter.grad is not None and bool(parameter.grad.abs().max() > 0)) == parameter.requires_grad, place
+
+
+def test_the_clean_face_teaches_decoder_and_maps_and_leaves_head_and_fusion_alone(small_model, awake):
+    network = awake(StageOne(small_model(), FACES))
+    decoder, one = Decoder(network), batch()
+    seen, clean = network.see(one.images), network.see(one.clean)
+    scales = network.scale_features(seen, network.true_prior(seen, clean, one.labels))
+    losses.reconstruction(decoder, scales, clean).backward()
+    for place, parameter in [*decoder.named_parameters(), *network.llformer.dynamic.named_parameters()]:
+        assert parameter.grad is not None, place
+        assert parameter.grad.abs().max() > 0, place
+    for part in (network.llformer.head, network.llformer.fusion, network.llformer.tokens):
+        assert all(parameter.grad is None for parameter in part.parameters())
 
 
 def test_nothing_reaches_the_teacher(stage, small_model):

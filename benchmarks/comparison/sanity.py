@@ -1,0 +1,85 @@
+"""Two tables that stand beside every result: what LLDif's prior is worth, and that more light never costs accuracy."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.comparison.methods import CEILING
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
+from components.data.table import read_known
+from components.learning import evaluation
+from components.learning.evaluation import Resampling
+
+Table = tuple[list[str], list[list[str]]]  # heads, rows
+READ = "accuracy, % / negative log-likelihood, nats"
+PROBES = {  # heads by probe, as components.learning.probes names them
+    "lldif": {
+        "one_chain": "K = 1",
+        "eight_chains": "K = 8",
+        "zero": "Z-hat = 0",
+        "mean": "mean Z-hat",
+        "shuffled": "shuffled Z-hat",
+        "oracle": "true Z",
+        "image_shuffled": "shuffled image",
+    },
+    "stage_one": {
+        "own_prior": "stage 1",
+        "without_label": "stage 1, no label",
+        "wrong_label": "stage 1, wrong label",
+    },
+}
+RESAMPLES, CONFIDENCE = 1000, 0.95
+
+
+def probes(methods: Mapping[str, Sequence[Line]]) -> Table:
+    """A row for each method that has a prior, the seeds' means; flips are not averaged here."""
+    rows = []
+    for name, runs in methods.items():
+        found = [line["probes"] for line in runs if line.get("probes")]
+        if found:
+            cells = [_mean_cell([one[part].get(probe) for one in found]) for part in PROBES for probe in PROBES[part]]
+            deviations = [
+                float(np.mean([one["prior"][key] for one in found])) for key in ("inferred_deviation", "true_deviation")
+            ]
+            rows.append([name, found[0]["exposure"], *cells, " / ".join(f"{value:.2f}" for value in deviations)])
+    heads = [head for part in PROBES.values() for head in part.values()]
+    return ["method", "exposure", *heads, "deviation of Z-hat / of Z"], rows
+
+
+def _mean_cell(found: Sequence[Mapping[str, float] | None]) -> str:
+    known = [one for one in found if one is not None]
+    if not known:
+        return "–"
+    accuracy, nll = (float(np.mean([one[figure] for one in known])) for figure in ("accuracy", "nll"))
+    return f"{100 * accuracy:.1f} / {nll:.3f}"
+
+
+def trends(methods: Mapping[str, Sequence[Line]], root: Path) -> Table | None:
+    """A row for each method whose predictions are under `root`: every rung of the ladder less the next darker one.
+
+    The seeds' mean; "broken" where the whole interval of a seed lies below zero.
+    """
+    rows: list[list[str]] = []
+    steps: list[str] = []
+    for name, runs in methods.items():
+        folders = [root / "runs" / line["digest"] for line in runs]
+        here = [(line, folder) for line, folder in zip(runs, folders, strict=True) if (folder / PREDICTIONS).exists()]
+        if here and name != CEILING:
+            seeds = [_trend(line, folder) for line, folder in here]
+            steps = [f"{step['brighter']} less {step['darker']}" for step in seeds[0]]
+            rows.append([name, *(_step_cell(step) for step in zip(*seeds, strict=True))])
+    return (["method", *steps], rows) if rows else None
+
+
+def _trend(line: Line, folder: Path) -> list[dict[str, float | str]]:
+    predictions = evaluation.read(folder / PREDICTIONS, ANSWERS)
+    subjects, _ = read_known(folder / "faces.parquet", line["split"])
+    faces = predictions.at(predictions.exposures[0]).ids
+    return evaluation.trend(predictions, Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1))
+
+
+def _step_cell(seeds: Sequence[Mapping[str, float | str]]) -> str:
+    mean = float(np.mean([float(step["difference"]) for step in seeds]))
+    broken = any(step["verdict"] == "broken" for step in seeds)
+    return f"{100 * mean:+.1f}" + (" broken" if broken else "")
