@@ -210,10 +210,10 @@ def of_camera(rows: pa.Table) -> pa.Table:
 
 
 def read_faces(faces: Path) -> dict[str, tuple[str, dict[str, str]]]:
-    """Subject and attributes of the faces of the test split, by id."""
-    columns = ["id", "subject", "attributes"]
+    """Subject and attributes of the faces of the test split, by id; where a face comes from is an attribute too."""
+    columns = ["id", "subject", "source", "attributes"]
     rows = pq.read_table(faces, columns=columns, filters=[("split", "=", "test")]).to_pylist()
-    return {row["id"]: (row["subject"], json.loads(row["attributes"])) for row in rows}
+    return {row["id"]: (row["subject"], {"source": row["source"]} | json.loads(row["attributes"])) for row in rows}
 
 
 def _table(

@@ -49,7 +49,7 @@ class Draft(Config):
     measured: dict[str, Any] = Field(default_factory=dict)  # accuracy by exposure, latency
     policy_sha256: str = ""
     params_sha256: str = ""
-    data: dict[str, str] = Field(default_factory=dict)  # sha256 by name: "dark_test" is what was looked at
+    data: dict[str, str] = Field(default_factory=dict)  # sha256 by name: "test_faces" are those looked at
     commit: str = ""
     dirty: bool = False
 
@@ -240,6 +240,6 @@ def last_decision(entries: Iterable[Entry], experiment: str, candidate: Identity
     return None
 
 
-def looks(entries: Iterable[Entry], test_sha256: str) -> int:
-    """How often a test set was looked at, by whatever experiment."""
-    return sum(entry.kind == "look" and entry.data.get("dark_test") == test_sha256 for entry in entries)
+def looks(entries: Iterable[Entry], faces_sha256: str) -> int:
+    """How often these test faces were looked at, by whatever experiment and in whatever light."""
+    return sum(entry.kind == "look" and entry.data.get("test_faces") == faces_sha256 for entry in entries)

@@ -1,6 +1,7 @@
 """MLflow owns what was learnt: runs (flows/projection.py fills them) and models, which are found by their weights."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -96,6 +97,13 @@ def find_version(client: Any, model: str, weights_sha256: str) -> Version | None
 def versions(client: Any, model: str) -> list[int]:
     """The numbers of a model's versions, newest first."""
     return sorted((int(one.version) for one in _pages(client.search_model_versions, f"name = '{model}'")), reverse=True)
+
+
+def experiments(client: Any, policy: Policy) -> set[str]:
+    """Whose models are registered, by the names that the policy gives them."""
+    name = re.compile(re.escape(policy.registry.model).replace(re.escape("{experiment}"), "(.+)"))
+    found = (name.fullmatch(one.name) for one in _pages(client.search_registered_models))
+    return {one[1] for one in found if one}
 
 
 def version(client: Any, model: str, number: int) -> Version | None:

@@ -214,13 +214,13 @@ def test_whatever_happens_the_last_crowned_is_champion_and_nobody_is_both_champi
     assert after.entry == len(steps)
 
 
-def test_looks_are_counted_by_test_set_whatever_the_experiment(book: Ledger):
+def test_looks_are_counted_by_test_faces_whatever_the_experiment(book: Ledger):
     enter(
         book,
-        draft("look", 1, None, data={"dark_test": "a"}),
-        draft("look", 1, None, data={"dark_test": "a"}, experiment="other"),
-        draft("look", 1, None, data={"dark_test": "b"}),
-        draft("promotion", 1, None, data={"dark_test": "a"}),
+        draft("look", 1, None, data={"test_faces": "a"}),
+        draft("look", 1, None, data={"test_faces": "a"}, experiment="other"),
+        draft("look", 1, None, data={"test_faces": "b"}),
+        draft("promotion", 1, None, data={"test_faces": "a"}),
     )
     assert ledger.looks(book.entries(), "a") == 2
 
