@@ -43,18 +43,21 @@ class Scorer:
         self.version = version
         environment = project.environment() | {"MLFLOW_TRACKING_URI": tracking.tracking_uri(policy)}
         environment.pop("PYTHONPATH", None)
+        # a pipe that nobody reads would stop whoever writes much
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         self.process = subprocess.Popen(
             [sys.executable, "-I", ROOT / "flows" / "scoring.py", version.uri, folder],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
         )
 
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
+        self.errors.close()
 
     def files(self) -> Path:
         """Wait until the model's files are here. Raises Failed."""
@@ -74,8 +77,9 @@ class Scorer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, errors = self.process.communicate()
-            last = errors.strip().splitlines()[-1] if errors.strip() else "no word"
+            self.process.wait()
+            self.errors.seek(0)
+            last = ([line for line in self.errors.read().splitlines() if line.strip()] or ["no word"])[-1]
             raise kind(f"{self.version.name} version {self.version.number} {otherwise}: {last[:200]}", "infrastructure")
         return json.loads(line)
 

@@ -105,5 +105,6 @@ def _provenance(entry: Entry) -> list[str]:
 
 def decided(entry: Entry) -> str:
     """What a command says of the entry that it made or found."""
-    head = f"{entry.decision}: {entry.registered} version {entry.candidate.version} (entry {entry.number}): {entry.why}"
+    word = f"{entry.decision} to" if entry.kind == "rollback" else f"{entry.decision}:"
+    head = f"{word} {entry.registered} version {entry.candidate.version} (entry {entry.number}): {entry.why}"
     return "\n".join([head, *verdicts.sentences(entry.gates)])

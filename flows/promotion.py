@@ -114,6 +114,8 @@ def _settled(policy: Policy, experiment: str, candidate: Version, wish: Wish) ->
         return last  # only a person asks twice
     if wish.override or last.kind not in ("request", "rejection") or last.champion != standing.champion:
         return None
+    if last.kind == "request" and last != standing.request:
+        return None
     test_sha256 = lineage.held_out(experiment).sha256
     same = last.policy_sha256 == judgement.policy_sha256(policy) and last.data.get("dark_test") == test_sha256
     return last if same else None

@@ -154,8 +154,11 @@ def set_followed(client: Any, model: str, entry: int) -> None:
 
 
 def describe(client: Any, version: Version, description: str, tags: dict[str, str]) -> None:
-    """What the registry's pages show of a version."""
+    """What the registry's pages show of a version; verdicts of gates that are declared no longer go."""
     client.update_model_version(version.name, str(version.number), description)
+    for name in sorted(version.tags.keys() - tags.keys()):
+        if name.startswith("gate."):
+            client.delete_model_version_tag(version.name, str(version.number), name)
     for name, value in tags.items():
         client.set_model_version_tag(version.name, str(version.number), name, value)
 

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import evidence
+from flows.evidence import DoesNotLoad, Scorer
+from flows.policy import load
+from flows.tracking import Version
 
 
 def zipped(name: str) -> bytes:
@@ -54,3 +58,36 @@ def test_where_a_face_comes_from_is_an_attribute_like_any_other(tmp_path: Path):
         "a": ("ada", {"source": "kdef", "glasses": "no"}),
         "b": ("", {"source": "lab 3"}),
     }
+
+
+MUCH = "import sys; sys.stderr.write('a warning\\n' * 100_000); sys.stderr.flush()"
+
+
+@pytest.fixture
+def scorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Scorer]]:
+    """Starts a process that runs the given lines in the place of flows/scoring.py."""
+    started = []
+    (tmp_path / "flows").mkdir()
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
+
+    def start(code: str) -> Scorer:
+        (tmp_path / "flows" / "scoring.py").write_text(code)
+        started.append(Scorer(Version("lldif-demo", 3, (), {}), load(), tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_a_model_that_warns_without_end_is_not_waited_for_without_end(scorer: Callable[[str], Scorer]):
+    process = scorer(f"{MUCH}; print('{{}}', flush=True); input(); {MUCH}; print('{{\"rows\": 1}}', flush=True)")
+    process.load()
+    assert process.ask(predict="a table") == {"rows": 1}
+
+
+def test_what_a_process_said_last_is_why_its_model_does_not_load(scorer: Callable[[str], Scorer]):
+    with pytest.raises(DoesNotLoad, match="lldif-demo version 3 does not load: ValueError: no weights"):
+        scorer("raise ValueError('no weights')").load()
+    with pytest.raises(DoesNotLoad, match="version 3 does not load: no word"):
+        scorer("").load()

@@ -233,11 +233,33 @@ def test_what_does_not_load_any_more_is_not_approved(place: Place):
     assert place.aliases() == {}
 
 
-def test_a_request_is_settled_by_whatever_is_decided_after_it(place: Place):
+def description(place: Place, number: int) -> str:
+    return place.client.get_model_version(MODEL, str(number)).description
+
+
+def test_a_request_lapses_with_the_champion_it_was_judged_against_and_may_be_made_again(place: Place):
     place.promote(place.register(0.5), require_approval=True)
+    assert description(place, 1).startswith("**awaits approval**")
     place.promote(place.register(0.7))
     with pytest.raises(Failed, match="nothing awaits approval"):
         promotion.approve(place.policy, "demo", "grace", "")
+    assert decision_about(place, 1) == "no longer awaits approval"
+    assert description(place, 1).startswith("**no longer awaits approval**")
+    for share_right in (0.9, 0.95):
+        place.promote(place.register(share_right), require_approval=True)
+    assert [decision_about(place, number) for number in (3, 4)] == ["no longer awaits approval", "awaits approval"]
+    assert place.promote(place.version(3), require_approval=True).kind == "request"
+    assert promotion.approve(place.policy, "demo", "grace", "").candidate.version == 3
+    assert agrees(place)
+
+
+def test_a_request_outlives_the_rejection_of_another_version(place: Place):
+    """The nightly run must not take away what a person is to decide."""
+    place.promote(place.register(0.5))
+    place.promote(place.register(0.7), require_approval=True)
+    place.promote(place.register(0.3))
+    assert decision_about(place, 2) == "awaits approval"
+    assert promotion.approve(place.policy, "demo", "grace", "").candidate.version == 2
 
 
 def three_champions(place: Place) -> None:
@@ -420,6 +442,19 @@ def test_the_registrys_pages_tell_the_story(place: Place):
         "ledger.entry": "4",
     }
     assert len(found.tags["policy_sha256"]) == 64
+
+
+def test_the_verdict_of_a_gate_that_is_declared_no_longer_leaves_the_tags(place: Place):
+    place.promote(place.register(0.5))
+    place.promote(place.register(0.3))
+    declared = tuple(gate for gate in place.policy.gates.declared if gate.name != "floor")
+    place.policy = place.policy.model_copy(
+        update={"gates": place.policy.gates.model_copy(update={"declared": declared})}
+    )
+    place.promote(place.version(2))
+    tags = place.version(2).tags
+    assert sorted(name for name in tags if name.startswith("gate.")) == ["gate.better", "gate.sound"]
+    assert tags["git.dirty"] == "false"  # what is no verdict stays
 
 
 def test_many_gates_with_long_reasons_leave_room_for_the_card(place: Place):
