@@ -5,7 +5,11 @@ import time
 from typing import Any
 
 import httpx
+import pytest
 from clones import BETTER_THAN_MAJORITY, Clone
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import approval
 
 
 def post(clone: Clone, path: str, content: dict[str, Any]) -> Any:
@@ -126,11 +130,14 @@ def test_what_a_command_has_answered_stands_when_the_run_that_waited_is_resumed(
     ]
 
 
-def test_a_server_that_does_not_answer_is_one_line_and_the_request_stands(clone: Clone):
-    clone.set_gates([BETTER_THAN_MAJORITY])
-    twin = clone.twin()
-    said = clone.run("lldif", "promote", "demo", "--require-approval", PREFECT_API_URL="http://127.0.0.1:1/api")
-    assert said.stdout.startswith(f"awaits approval: lldif-demo version {twin}")
-    assert said.stderr.splitlines()[-1].startswith("not on Prefect's pages: http://127.0.0.1:1/api: ")
-    clone.run("lldif", "approve", "demo", "--by", "ada")
-    assert clone.champion() == twin
+def test_a_request_whose_server_does_not_answer_is_told_in_lines(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    address = "http://ada:secret@127.0.0.1:1/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with temporary_settings({PREFECT_API_URL: address}):
+        approval.announce("demo", 2)
+    assert [line.split(": ")[:2] for line in capfd.readouterr().err.splitlines()] == [
+        ["awaits a person's word", "'lldif approve demo', or with --reject"],
+        ["not on Prefect's pages", "http://127.0.0.1:1/api"],
+    ]

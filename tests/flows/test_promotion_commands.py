@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from clones import BETTER_THAN_MAJORITY, NOT_WORSE, Clone
 from mlflow import MlflowClient
 
@@ -77,7 +78,7 @@ def test_a_dry_run_moves_nothing_and_a_spent_test_set_blocks(clone: Clone):
         ("better_than_majority", "not_worse_than_champion", "steady", "sources", "sound"), "pass"
     )
     assert [part["name"] for part in found["sources"]["parts"]] == ["source=embedded"]
-    assert found["small"]["estimate"] == 1
+    assert found["small"]["estimate"] == pytest.approx(1, abs=1e-3)  # MLflow writes the version's number beside it
     assert "8 rounds on " in found["quick"]["why"]
     assert "8 rounds on " in found["many"]["why"]
     policy = clone.path / "mlflow.yaml"
