@@ -22,7 +22,7 @@ from components.gates.disturbances import disturb
 from components.gates.evidence import Costs, Evidence, Soundness, Table
 from components.gates.policy import Gates, OfOneFigure
 from components.learning.evaluation import DARK_RUNGS, exposure_name
-from components.records import DataError
+from components.records import DataError, file_sha256
 from flows import lineage, project, tracking
 from flows.policy import Policy
 from flows.project import ROOT, Failed
@@ -63,8 +63,12 @@ class Scorer:
         """Wait until the model's files are here. Raises Failed."""
         return Path(self._answer("does not come from the registry", Failed)["files"])
 
-    def load(self) -> None:
-        """Wait until the model is loaded. Raises DoesNotLoad."""
+    def load(self, files: Path) -> None:
+        """Wait until the model is loaded. Raises DoesNotLoad, also where its weights are not those registered."""
+        weights = files / "artifacts" / "lldif.safetensors"
+        if weights.exists() and file_sha256(weights) != self.version.weights_sha256:
+            name = f"{self.version.name} version {self.version.number}"
+            raise DoesNotLoad(f"{name} does not load: its weights are not those that were registered", "data")
         self._answer("does not load", DoesNotLoad)
 
     def ask(self, **command: object) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def gather(
         if soundness.load_error:
             return Gathered(Evidence(None, None, None, None, soundness), {}, {})
         if champion:
-            scorers["champion"].load()
+            scorers["champion"].load(files["champion"])
         look()
         try:
             return _answers(experiment, policy.gates, scorers, files, folder, soundness)
@@ -126,8 +130,7 @@ def check_loads(policy: Policy, version: Version) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scorer = Scorer(version, policy, Path(folder))
         try:
-            scorer.files()
-            scorer.load()
+            scorer.load(scorer.files())
             scorer.ask(reproduce=True)
         finally:
             scorer.close()
@@ -135,7 +138,7 @@ def check_loads(policy: Policy, version: Version) -> None:
 
 def _soundness(scorer: Scorer, version: Version, files: Path) -> Soundness:
     try:
-        scorer.load()
+        scorer.load(files)
         error, difference = None, scorer.ask(reproduce=True)["difference"]
     except DoesNotLoad as failed:
         error, difference = str(failed), None

@@ -5,12 +5,14 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.records import file_sha256
 from flows import evidence
 from flows.evidence import DoesNotLoad, Scorer
 from flows.policy import load
@@ -80,14 +82,29 @@ def scorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         one.close()
 
 
-def test_a_model_that_warns_without_end_is_not_waited_for_without_end(scorer: Callable[[str], Scorer]):
+def test_a_model_that_warns_without_end_is_not_waited_for_without_end(scorer: Callable[[str], Scorer], tmp_path: Path):
     process = scorer(f"{MUCH}; print('{{}}', flush=True); input(); {MUCH}; print('{{\"rows\": 1}}', flush=True)")
-    process.load()
+    process.load(tmp_path)
     assert process.ask(predict="a table") == {"rows": 1}
 
 
-def test_what_a_process_said_last_is_why_its_model_does_not_load(scorer: Callable[[str], Scorer]):
+def test_what_a_process_said_last_is_why_its_model_does_not_load(scorer: Callable[[str], Scorer], tmp_path: Path):
     with pytest.raises(DoesNotLoad, match="lldif-demo version 3 does not load: ValueError: no weights"):
-        scorer("raise ValueError('no weights')").load()
+        scorer("raise ValueError('no weights')").load(tmp_path)
     with pytest.raises(DoesNotLoad, match="version 3 does not load: no word"):
-        scorer("").load()
+        scorer("").load(tmp_path)
+
+
+def test_a_model_whose_weights_are_not_those_that_were_registered_does_not_load(
+    scorer: Callable[[str], Scorer], tmp_path: Path
+):
+    """The ledger names the weights that were judged; whoever put others in their place would make it lie."""
+    weights = tmp_path / "artifacts" / "lldif.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"registered")
+    process = scorer("print('{}', flush=True); print('{}', flush=True)")
+    process.version = replace(process.version, tags={"weights_sha256": file_sha256(weights)})
+    process.load(tmp_path)
+    weights.write_bytes(b"others")
+    with pytest.raises(DoesNotLoad, match="version 3 does not load: its weights are not those that were registered"):
+        process.load(tmp_path)
