@@ -75,7 +75,10 @@ class Clone:
 
     def run(self, *command: str, code: int | None = 0, **extra: str) -> "subprocess.CompletedProcess[str]":
         process = self.start(*command, **extra)
-        out, errors = process.communicate(timeout=600)
+        try:
+            out, errors = process.communicate(timeout=1200)
+        finally:
+            end(process)
         done = subprocess.CompletedProcess(command, process.returncode, out, errors)
         assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{out}\n{errors}"
         return done
