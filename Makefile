@@ -18,8 +18,8 @@ run: install  ## faces in, a gated champion out: the demo experiment, about 5 mi
 test: install  ## every test that needs no GPU, two at a time
 	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-faults: install  ## real commands killed and raced, sweeps that lose driver, workers and nodes; half an hour
-	GOMP_SPINCOUNT=2000 python -m pytest -m killing tests/faults
+test-faults: install  ## real commands killed and raced, sweeps that lose driver, workers and nodes; a quarter of an hour
+	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile -m killing tests/faults
 
 test-services: install  ## the ledger on a real S3 server, Ceph's; says which Debian packages it misses
 	python -m pytest -m service tests/services

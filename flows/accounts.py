@@ -6,6 +6,7 @@ from flows import ledger
 from flows.ledger import Entry, Identity
 
 PROMOTED, REJECTED, AWAITS, ROLLED_BACK = "promoted", "rejected", "awaits approval", "rolled back"
+LAPSED = "no longer awaits approval"  # another version became champion meanwhile, or was asked for instead
 WORDS: dict[str, str] = {
     "promotion": PROMOTED,
     "approval": PROMOTED,
@@ -33,4 +34,6 @@ def account(entries: tuple[Entry, ...], experiment: str, candidate: Identity) ->
     judged = next((entry for entry in reversed(mine) if entry.kind in WORDS and entry.kind != "rollback"), None)
     if last.kind == "rollback" and last.candidate == candidate:
         return Account(PROMOTED, judged)
+    if last.kind == "request" and last != ledger.standing(entries, experiment).request:
+        return Account(LAPSED, judged)
     return Account(WORDS[last.kind], judged)

@@ -22,7 +22,7 @@ from components.gates.disturbances import disturb
 from components.gates.evidence import Costs, Evidence, Soundness, Table
 from components.gates.policy import Gates, OfOneFigure
 from components.learning.evaluation import DARK_RUNGS, exposure_name
-from components.records import DataError
+from components.records import DataError, file_sha256
 from flows import lineage, project, tracking
 from flows.policy import Policy
 from flows.project import ROOT, Failed
@@ -43,25 +43,32 @@ class Scorer:
         self.version = version
         environment = project.environment() | {"MLFLOW_TRACKING_URI": tracking.tracking_uri(policy)}
         environment.pop("PYTHONPATH", None)
+        # a pipe that nobody reads would stop whoever writes much
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         self.process = subprocess.Popen(
             [sys.executable, "-I", ROOT / "flows" / "scoring.py", version.uri, folder],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
         )
 
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
+        self.errors.close()
 
     def files(self) -> Path:
         """Wait until the model's files are here. Raises Failed."""
         return Path(self._answer("does not come from the registry", Failed)["files"])
 
-    def load(self) -> None:
-        """Wait until the model is loaded. Raises DoesNotLoad."""
+    def load(self, files: Path) -> None:
+        """Wait until the model is loaded. Raises DoesNotLoad, also where its weights are not those registered."""
+        weights = files / "artifacts" / "lldif.safetensors"
+        if weights.exists() and file_sha256(weights) != self.version.weights_sha256:
+            name = f"{self.version.name} version {self.version.number}"
+            raise DoesNotLoad(f"{name} does not load: its weights are not those that were registered", "data")
         self._answer("does not load", DoesNotLoad)
 
     def ask(self, **command: object) -> dict[str, Any]:
@@ -74,8 +81,9 @@ class Scorer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, errors = self.process.communicate()
-            last = errors.strip().splitlines()[-1] if errors.strip() else "no word"
+            self.process.wait()
+            self.errors.seek(0)
+            last = ([line for line in self.errors.read().splitlines() if line.strip()] or ["no word"])[-1]
             raise kind(f"{self.version.name} version {self.version.number} {otherwise}: {last[:200]}", "infrastructure")
         return json.loads(line)
 
@@ -109,7 +117,7 @@ def gather(
         if soundness.load_error:
             return Gathered(Evidence(None, None, None, None, soundness), {}, {})
         if champion:
-            scorers["champion"].load()
+            scorers["champion"].load(files["champion"])
         look()
         try:
             return _answers(experiment, policy.gates, scorers, files, folder, soundness)
@@ -122,8 +130,7 @@ def check_loads(policy: Policy, version: Version) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scorer = Scorer(version, policy, Path(folder))
         try:
-            scorer.files()
-            scorer.load()
+            scorer.load(scorer.files())
             scorer.ask(reproduce=True)
         finally:
             scorer.close()
@@ -131,7 +138,7 @@ def check_loads(policy: Policy, version: Version) -> None:
 
 def _soundness(scorer: Scorer, version: Version, files: Path) -> Soundness:
     try:
-        scorer.load()
+        scorer.load(files)
         error, difference = None, scorer.ask(reproduce=True)["difference"]
     except DoesNotLoad as failed:
         error, difference = str(failed), None
@@ -210,10 +217,10 @@ def of_camera(rows: pa.Table) -> pa.Table:
 
 
 def read_faces(faces: Path) -> dict[str, tuple[str, dict[str, str]]]:
-    """Subject and attributes of the faces of the test split, by id."""
-    columns = ["id", "subject", "attributes"]
+    """Subject and attributes of the faces of the test split, by id; where a face comes from is an attribute too."""
+    columns = ["id", "subject", "source", "attributes"]
     rows = pq.read_table(faces, columns=columns, filters=[("split", "=", "test")]).to_pylist()
-    return {row["id"]: (row["subject"], json.loads(row["attributes"])) for row in rows}
+    return {row["id"]: (row["subject"], {"source": row["source"]} | json.loads(row["attributes"])) for row in rows}
 
 
 def _table(

@@ -25,6 +25,9 @@ def follow(client: Any, entries: tuple[Entry, ...], experiment: str, model: str)
             tracking.set_alias(client, model, alias, wanted[alias])
     new = unfollowed(entries, experiment, there.followed)
     touched = {entry.candidate for entry in new}
+    if new:
+        waited = ledger.standing(entries[: entries.index(new[0])], experiment).request
+        touched |= {waited.candidate} if waited else set()
     if any(entry.kind == "rollback" for entry in new):
         touched |= standing.rolled_back
     for number in sorted({identity.version for identity in touched}):

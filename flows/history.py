@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from flows import accounts, following, ledger, verdicts
+from flows import accounts, following, ledger, tracking, verdicts
 from flows.desk import desk, open_ledger
 from flows.ledger import Entry
 from flows.policy import Policy
@@ -32,7 +32,7 @@ def verify(policy: Policy, experiment: str | None) -> Verification:
     entries, faults = open_ledger(policy).verified()
     shown = of(entries, experiment)
     repaired = []
-    names = {entry.experiment for entry in shown} | ({experiment} if experiment else set())
+    names = {experiment} if experiment else {entry.experiment for entry in shown} | _registered(policy)
     for name in [] if faults else sorted(names):
         try:
             with desk(policy, name) as at:
@@ -40,6 +40,14 @@ def verify(policy: Policy, experiment: str | None) -> Verification:
         except following.Astray as error:
             faults.append(str(error))
     return Verification(shown, tuple(faults), tuple(repaired))
+
+
+def _registered(policy: Policy) -> set[str]:
+    """Experiments that the registry knows: of a ledger that lost its entries nothing else would tell."""
+    if not tracking.is_there(policy):
+        return set()
+    with tracking.reachable(policy) as client:
+        return tracking.experiments(client, policy)
 
 
 def of(entries: tuple[Entry, ...], experiment: str | None) -> tuple[Entry, ...]:
@@ -97,5 +105,6 @@ def _provenance(entry: Entry) -> list[str]:
 
 def decided(entry: Entry) -> str:
     """What a command says of the entry that it made or found."""
-    head = f"{entry.decision}: {entry.registered} version {entry.candidate.version} (entry {entry.number}): {entry.why}"
+    word = f"{entry.decision} to" if entry.kind == "rollback" else f"{entry.decision}:"
+    head = f"{word} {entry.registered} version {entry.candidate.version} (entry {entry.number}): {entry.why}"
     return "\n".join([head, *verdicts.sentences(entry.gates)])

@@ -11,6 +11,7 @@ from components.gates.verdict import decide
 from flows import ledger
 from flows.evidence import Gathered
 from flows.ledger import Identity
+from flows.lineage import HeldOut
 from flows.policy import Policy
 from flows.project import Failed
 
@@ -32,7 +33,7 @@ class Judgement(Config):
         return self.model_dump(include={"gates", "measured", "policy_sha256", "data"})
 
 
-def of(policy: Policy, found: Gathered, candidate: Identity, champion: Identity | None, test_sha256: str) -> Judgement:
+def of(policy: Policy, found: Gathered, candidate: Identity, champion: Identity | None, test: HeldOut) -> Judgement:
     """Raises Failed where candidate and champion did not answer the same faces."""
     try:
         verdicts = judge(policy.gates, found.evidence, policy.gates.holdout.alpha_share)
@@ -48,7 +49,7 @@ def of(policy: Policy, found: Gathered, candidate: Identity, champion: Identity 
         gates=tuple(plain(asdict(verdict)) for verdict in verdicts),
         measured=plain(measured),
         policy_sha256=policy_sha256(policy),
-        data={"dark_test": test_sha256},
+        data=test.digests,
     )
 
 

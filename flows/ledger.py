@@ -49,7 +49,7 @@ class Draft(Config):
     measured: dict[str, Any] = Field(default_factory=dict)  # accuracy by exposure, latency
     policy_sha256: str = ""
     params_sha256: str = ""
-    data: dict[str, str] = Field(default_factory=dict)  # sha256 by name: "dark_test" is what was looked at
+    data: dict[str, str] = Field(default_factory=dict)  # sha256 by name: "test_faces" are those looked at
     commit: str = ""
     dirty: bool = False
 
@@ -70,7 +70,7 @@ class Standing:
 
     champions: tuple[Identity, ...]  # oldest first; what was rolled back is gone from here
     rolled_back: frozenset[Identity]
-    request: Entry | None  # a promotion that awaits a person's word
+    request: Entry | None  # a promotion that awaits a person's word; a later one takes its place
     entry: int  # the number of the last decision, 0 where there is none
 
     @property
@@ -207,17 +207,21 @@ def standing(entries: Iterable[Entry], experiment: str) -> Standing:
     champions: dict[Identity, None] = {}  # an ordered set, oldest first
     rolled_back: set[Identity] = set()
     last: Entry | None = None
+    request: Entry | None = None
     for entry in entries:
         if entry.experiment != experiment or entry.kind not in DECISIONS:
             continue
         last = entry
+        if entry.kind == "request":
+            request = entry
+        elif request and (entry.kind != "rejection" or entry.candidate == request.candidate):
+            request = None  # answered, or judged against whom is champion no longer
         if entry.kind == "rollback":
             rolled_back |= _roll_back(champions, entry.candidate)
         if entry.kind in CROWNING:
             champions.pop(entry.candidate, None)
             champions[entry.candidate] = None
             rolled_back.discard(entry.candidate)
-    request = last if last and last.kind == "request" else None
     return Standing(tuple(champions), frozenset(rolled_back), request, last.number if last else 0)
 
 
@@ -240,6 +244,6 @@ def last_decision(entries: Iterable[Entry], experiment: str, candidate: Identity
     return None
 
 
-def looks(entries: Iterable[Entry], test_sha256: str) -> int:
-    """How often a test set was looked at, by whatever experiment."""
-    return sum(entry.kind == "look" and entry.data.get("dark_test") == test_sha256 for entry in entries)
+def looks(entries: Iterable[Entry], faces_sha256: str) -> int:
+    """How often these test faces were looked at, by whatever experiment and in whatever light."""
+    return sum(entry.kind == "look" and entry.data.get("test_faces") == faces_sha256 for entry in entries)

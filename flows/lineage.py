@@ -1,14 +1,18 @@
-"""Where a model comes from, as tags of its version, and a sample of its answers that it must be able to repeat."""
+"""Where a model comes from, as tags of its version, a sample of its answers that it must be able to repeat, and the
+faces by which it is judged."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.records import file_sha256
+from components.data.table import batches, open_table
+from components.records import DataError, file_sha256
 from flows import project
 from flows.ledger import sha256_of
+from flows.project import ROOT, Failed
 
 TAGS = (
     "weights_sha256",
@@ -53,3 +57,33 @@ def record(experiment: str, out: Path) -> Path:
     sample = pa.table({"image": shown["image"], "probabilities": answers["probabilities"].take(rows)})
     pq.write_table(sample, out, compression="zstd")
     return out
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The test set that gates look at, known without opening it."""
+
+    sha256: str  # of runs/<experiment>/dark_test.parquet
+    faces_sha256: str  # of the ids of its faces, whatever light they are shown in
+    faces: int
+    persons: int  # a face of nobody known is one of its own
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What an entry of the ledger keeps."""
+        return {"dark_test": self.sha256, "test_faces": self.faces_sha256}
+
+
+def held_out(experiment: str) -> HeldOut:
+    """Raises Failed where the test set is missing, or the table of its faces is or cannot be read."""
+    runs, ids, persons = project.runs_folder(experiment), list[str](), set[str]()
+    sha256 = project.content_sha256(runs / "dark_test.parquet")
+    try:
+        for batch in batches(open_table(runs / "faces.parquet"), ["id", "split", "subject"]):
+            for face, split, subject in zip(*batch.values(), strict=True):
+                if split == "test":
+                    ids.append(face)
+                    persons.add(subject or face)
+    except DataError as error:
+        raise Failed(str(error).replace(f"{ROOT}/", ""), "data") from None
+    return HeldOut(sha256, sha256_of(sorted(ids)), len(ids), len(persons))

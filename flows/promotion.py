@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from components.records import file_sha256
-from flows import accounts, evidence, following, judgement, ledger, project, tracking
+from components.gates import power
+from flows import accounts, evidence, following, judgement, ledger, lineage, live, project, tracking
 from flows.desk import desk, open_ledger
 from flows.judgement import Judgement
 from flows.ledger import Draft, Entry, Identity, Kind, Standing
+from flows.lineage import HeldOut
 from flows.policy import Policy
 from flows.project import Failed
 from flows.tracking import Version
@@ -56,29 +57,31 @@ def judge(policy: Policy, experiment: str, candidate: Version, wish: Wish) -> Ju
         champion = tracking.version(at.client, at.model, identity.version) if identity else None
     if champion and champion.identity != identity:
         champion = None  # gone, and its number taken: only an override comes to here
-    test_sha256 = file_sha256(project.runs_folder(experiment) / "dark_test.parquet")
-    facts = {"data": {"dark_test": test_sha256}, "policy_sha256": judgement.policy_sha256(policy)}
+    test = lineage.held_out(experiment)
+    facts = {"data": test.digests, "policy_sha256": judgement.policy_sha256(policy)}
 
     def look(entries: tuple[Entry, ...]) -> Draft:
-        check_looks(policy, experiment, entries, test_sha256, wish)
+        check_looks(policy, experiment, entries, test, wish)
         rival = f"version {champion.number}" if champion else "nobody"
         return draft("look", experiment, candidate, identity, wish.who, f"scored against {rival}", facts)
 
     look(open_ledger(policy).entries())  # said before two models are loaded for nothing
+    for line in power.foreseen(policy.gates, test.faces, test.persons) if champion else ():
+        live.current().say(line)
     found = evidence.gather(policy, experiment, candidate, champion, lambda: open_ledger(policy).append(look))
     error = found.evidence.soundness.load_error if found.evidence.soundness else None
     if error and wish.override:
         raise Failed(f"{error}: what does not load is not promoted", "data")
-    return judgement.of(policy, found, candidate.identity, identity, test_sha256)
+    return judgement.of(policy, found, candidate.identity, identity, test)
 
 
-def check_looks(policy: Policy, experiment: str, entries: tuple[Entry, ...], test_sha256: str, wish: Wish) -> None:
+def check_looks(policy: Policy, experiment: str, entries: tuple[Entry, ...], test: HeldOut, wish: Wish) -> None:
     """Raises Failed where the test set has served as often as the policy allows."""
-    served, allowed = ledger.looks(entries, test_sha256), policy.gates.holdout.looks
+    served, allowed = ledger.looks(entries, test.faces_sha256), policy.gates.holdout.looks
     if served >= allowed and not wish.override:
         raise Failed(
-            f"runs/{experiment}/dark_test.parquet: looked at {served} times, gates.holdout.looks allows {allowed}: "
-            f"bring new data, or 'lldif promote {experiment} VERSION --override --reason TEXT'",
+            f"runs/{experiment}/dark_test.parquet: its faces were looked at {served} times, gates.holdout.looks allows "
+            f"{allowed}: bring new data, or 'lldif promote {experiment} VERSION --override --reason TEXT'",
             "data",
         )
 
@@ -111,7 +114,9 @@ def _settled(policy: Policy, experiment: str, candidate: Version, wish: Wish) ->
         return last  # only a person asks twice
     if wish.override or last.kind not in ("request", "rejection") or last.champion != standing.champion:
         return None
-    test_sha256 = file_sha256(project.runs_folder(experiment) / "dark_test.parquet")
+    if last.kind == "request" and last != standing.request:
+        return None
+    test_sha256 = lineage.held_out(experiment).sha256
     same = last.policy_sha256 == judgement.policy_sha256(policy) and last.data.get("dark_test") == test_sha256
     return last if same else None
 
@@ -208,7 +213,7 @@ def draft(
 ) -> Draft:
     """`facts`: what is known beyond the candidate's own lineage, by name of the entry's fields."""
     source, tags = project.provenance(), candidate.tags
-    lineage = {
+    trained_on = {
         name.removesuffix("_sha256"): tags[name] for name in ("faces_sha256", "dark_valid_sha256") if name in tags
     }
     return Draft(
@@ -223,6 +228,6 @@ def draft(
         params_sha256=tags.get("params_sha256", ""),
         commit=source.commit,
         dirty=source.dirty,
-        data=lineage | facts.get("data", {}),
+        data=trained_on | facts.get("data", {}),
         **{name: value for name, value in facts.items() if name != "data"},
     )

@@ -1,6 +1,7 @@
 """MLflow owns what was learnt: runs (flows/projection.py fills them) and models, which are found by their weights."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -98,6 +99,13 @@ def versions(client: Any, model: str) -> list[int]:
     return sorted((int(one.version) for one in _pages(client.search_model_versions, f"name = '{model}'")), reverse=True)
 
 
+def experiments(client: Any, policy: Policy) -> set[str]:
+    """Whose models are registered, by the names that the policy gives them."""
+    name = re.compile(re.escape(policy.registry.model).replace(re.escape("{experiment}"), "(.+)"))
+    found = (name.fullmatch(one.name) for one in _pages(client.search_registered_models))
+    return {one[1] for one in found if one}
+
+
 def version(client: Any, model: str, number: int) -> Version | None:
     """None where the registry holds no such version."""
     found = _found(lambda: client.get_model_version(model, str(number)))
@@ -146,8 +154,11 @@ def set_followed(client: Any, model: str, entry: int) -> None:
 
 
 def describe(client: Any, version: Version, description: str, tags: dict[str, str]) -> None:
-    """What the registry's pages show of a version."""
+    """What the registry's pages show of a version; verdicts of gates that are declared no longer go."""
     client.update_model_version(version.name, str(version.number), description)
+    for name in sorted(version.tags.keys() - tags.keys()):
+        if name.startswith("gate."):
+            client.delete_model_version_tag(version.name, str(version.number), name)
     for name, value in tags.items():
         client.set_model_version_tag(version.name, str(version.number), name, value)
 

@@ -75,7 +75,10 @@ class Clone:
 
     def run(self, *command: str, code: int | None = 0, **extra: str) -> "subprocess.CompletedProcess[str]":
         process = self.start(*command, **extra)
-        out, errors = process.communicate(timeout=600)
+        try:
+            out, errors = process.communicate(timeout=1200)
+        finally:
+            end(process)
         done = subprocess.CompletedProcess(command, process.returncode, out, errors)
         assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{out}\n{errors}"
         return done
@@ -114,16 +117,25 @@ class Clone:
         return Clone(to, self.environment)
 
     def twin(self, number: int = 1) -> int:
-        """Register the model of a version once more, as if its weights were others; return the new number."""
+        """Register the model of a version once more, with a note among its weights; return the new number."""
         from mlflow import MlflowClient
+
+        from components.learning import checkpoint
 
         uri = f"sqlite:///{self.path / 'mlflow.db'}"
         client = MlflowClient(uri, uri)
         old = client.get_model_version("lldif-demo", str(number))
-        tags = old.tags | {"weights_sha256": f"{len(client.search_model_versions()):064x}"}
         # by its place: MLflow would look for a model's id in the store of this process
-        source = client.get_logged_model(old.source.removeprefix("models:/")).artifact_location
-        made = client.create_model_version("lldif-demo", source, run_id=old.run_id, tags=tags)
+        source = Path(
+            client.get_logged_model(old.source.removeprefix("models:/")).artifact_location.removeprefix("file://")
+        )
+        copy = self.path / "mlartifacts" / f"twin-{len(client.search_model_versions())}"
+        shutil.copytree(source, copy)
+        weights = copy / "artifacts" / "lldif.safetensors"
+        tensors, notes = checkpoint.read(weights)
+        checkpoint.write(weights, tensors, notes | {"twin": copy.name})
+        tags = old.tags | {"weights_sha256": file_sha256(weights)}
+        made = client.create_model_version("lldif-demo", copy.as_uri(), run_id=old.run_id, tags=tags)
         return int(made.version)
 
     def champion(self, model: str = "lldif-demo") -> int | None:

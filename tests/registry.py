@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.gates.evidence import Evidence, Soundness, Table
@@ -40,6 +42,7 @@ class Place:
     scored: list[tuple[int, int | None]] = field(default_factory=list)  # candidate and champion, every time
     meanwhile: Callable[[], object] = lambda: None  # happens while the models answer
     broken: set[int] = field(default_factory=set)  # versions that do not load
+    astray: set[int] = field(default_factory=set)  # versions that answer other faces
 
     @property
     def client(self) -> Any:
@@ -61,6 +64,23 @@ class Place:
         found = tracking.version(self.client, MODEL, number)
         assert found is not None
         return found
+
+    def bring_test_set(self, name: str) -> None:
+        """Other test faces."""
+        runs = self.folder / "runs" / "demo"
+        faces = pa.table(
+            {
+                "id": [f"{name} {face}" for face in range(FACES)] + ["x"],
+                "split": ["test"] * FACES + ["train"],
+                "subject": [""] * (FACES + 1),
+            }
+        )
+        pq.write_table(faces.replace_schema_metadata({"lldif": '{"classes": []}'}), runs / "faces.parquet")
+        self.show_in_light(name)
+
+    def show_in_light(self, name: str) -> None:
+        """The same test faces, darkened otherwise."""
+        (self.folder / "runs" / "demo" / "dark_test.parquet").write_bytes(name.encode())
 
     def promote(self, version: Version, **wish: Any) -> Entry:
         return promotion.promote(self.policy, "demo", version, Wish(**{"who": "ada", **wish}))
@@ -101,7 +121,7 @@ class Place:
         labels = np.arange(FACES) % 4
         right = np.arange(FACES) < round(FACES * self.shares_right[number])
         probabilities = np.eye(4)[np.where(right, labels, (labels + 1) % 4)]
-        ids = [f"face {face}" for face in range(FACES)]
+        ids = [f"{'other' if number in self.astray else 'face'} {face}" for face in range(FACES)]
         return Table(ids, np.full(FACES, 0.2), labels, probabilities, [""] * FACES, [{}] * FACES, ("a", "b", "c", "d"))
 
 
@@ -122,9 +142,6 @@ def make_place(folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING")]:
         monkeypatch.delenv(name)
     shutil.copyfile(database, folder / "mlflow.db")
-    test = folder / "runs" / "demo" / "dark_test.parquet"
-    test.parent.mkdir(parents=True)
-    test.write_bytes(b"the first test set")
     gates = {
         "bootstrap": True,
         "holdout": {"looks": 100},
@@ -140,6 +157,8 @@ def make_place(folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch) ->
         gates=Gates.model_validate(gates, strict=False),
     )
     place = Place(folder, policy)
+    (folder / "runs" / "demo").mkdir(parents=True)
+    place.bring_test_set("first")
     monkeypatch.setattr(desk, "ROOT", folder)
     monkeypatch.setattr(project, "runs_folder", lambda experiment: folder / "runs" / experiment)
     monkeypatch.setattr(evidence, "gather", place.gather)

@@ -1,4 +1,4 @@
-"""Real `lldif promote` processes, killed and raced. A quarter of an hour: `make test-faults`, not `make test`."""
+"""Real `lldif promote` processes, killed and raced. Ten minutes: `make test-faults`, not `make test`."""
 
 import os
 import random
@@ -45,24 +45,24 @@ def check_champion_loads(clone: Clone, folder: Path) -> None:
 
 
 def test_of_two_real_promotions_at_once_one_wins_each_of_10_rounds(open_gates: Clone, tmp_path: Path):
-    clone = open_gates
+    clone, known = open_gates, len(verified(open_gates)["entries"])
     for turn in range(ROUNDS):
         before = clone.champion()
         first = clone.twin()
         second = first if turn % 2 else clone.twin()
-        known = len(verified(clone)["entries"])
         both = [clone.start("lldif", "promote", "demo", str(number), "--json") for number in (first, second)]
         ends = [process.communicate(timeout=1800) for process in both]
         assert [process.returncode for process in both] == [0, 0], ends
         found = verified(clone)
-        new = [entry for entry in found["entries"][known:] if entry["kind"] == "promotion"]
+        entered, known = found["entries"][known:], len(found["entries"])
+        new = [entry for entry in entered if entry["kind"] == "promotion"]
         assert found["repaired"] == []
         assert new[0]["champion"]["version"] == before  # the winner of the round
         if first == second:
             assert len(new) == 1
         else:  # the other was judged again, against the winner
             assert [entry["champion"]["version"] for entry in new[1:]] == [new[0]["candidate"]["version"]]
-            looks = [entry for entry in found["entries"][known:] if entry["kind"] == "look"]
+            looks = [entry for entry in entered if entry["kind"] == "look"]
             loser = new[1]["candidate"]["version"]
             rivals = [one["champion"]["version"] for one in looks if one["candidate"]["version"] == loser]
             assert rivals[-1] == new[0]["candidate"]["version"]
@@ -90,7 +90,8 @@ def test_a_promotion_killed_at_any_moment_leaves_what_the_next_command_sets_righ
         outcomes.append(verified(clone)["repaired"])
         assert len(outcomes[-1]) <= 1
         check_champion_loads(clone, tmp_path / "champion")
-        assert verified(clone)["repaired"] == []
+        if outcomes[-1]:
+            assert verified(clone)["repaired"] == []
     print(outcomes)  # noqa: T201
 
 

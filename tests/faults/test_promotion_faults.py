@@ -20,6 +20,7 @@ WRITES = (
     "set_registered_model_tag",
     "update_model_version",
     "set_model_version_tag",
+    "delete_model_version_tag",
 )
 
 

@@ -5,7 +5,11 @@ import time
 from typing import Any
 
 import httpx
+import pytest
 from clones import BETTER_THAN_MAJORITY, Clone
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import approval
 
 
 def post(clone: Clone, path: str, content: dict[str, Any]) -> Any:
@@ -96,3 +100,44 @@ def test_a_promotion_waits_on_its_page_in_prefect_and_goes_on_with_the_answer(cl
     assert clone.champion() == twin
     last = clone.answer("lldif", "history", "demo", "--json")["entries"][-1]
     assert (last["kind"], last["who"], last["why"]) == ("approval", "grace", "seen in the lab")
+
+
+def test_what_a_command_has_answered_stands_when_the_run_that_waited_is_resumed(clone: Clone):
+    """Nobody named a version, and a newer one came while the run waited: it goes on with its own."""
+    clone.set_gates([BETTER_THAN_MAJORITY])
+    clone.git("commit", "-q", "-a", "-m", "gates")
+    twin = clone.twin()
+    deploy(clone)
+    known = len(clone.answer("lldif", "history", "demo", "--json")["entries"])
+    (deployment,) = [found for found in post(clone, "deployments/filter", {}) if found["name"] == "promotion"]
+    run = post(clone, f"deployments/{deployment['id']}/create_flow_run", {})["id"]
+    clone.run("prefect", "worker", "start", "--pool", "lldif", "--run-once")
+    assert state_after(clone, run, ("PAUSED", "COMPLETED", "FAILED", "CRASHED"))["name"] == "Suspended"
+    clone.twin()
+    clone.run("lldif", "approve", "demo", "--by", "ada")
+    assert clone.champion() == twin
+    answer = {"approve": False, "who": "eve"}
+    assert post(clone, f"flow_runs/{run}/resume", {"run_input": answer})["status"] == "ACCEPT"
+    clone.run("prefect", "worker", "start", "--pool", "lldif", "--run-once")
+    state = state_after(clone, run, ("COMPLETED", "FAILED", "CRASHED"))
+    assert state["type"] == "COMPLETED", state
+    assert clone.champion() == twin
+    entered = clone.answer("lldif", "history", "demo", "--json")["entries"][known:]
+    assert [(entry["kind"], entry["candidate"]["version"], entry["who"]) for entry in entered] == [
+        ("look", twin, "flow"),
+        ("request", twin, "flow"),
+        ("approval", twin, "ada"),
+    ]
+
+
+def test_a_request_whose_server_does_not_answer_is_told_in_lines(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    address = "http://ada:secret@127.0.0.1:1/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with temporary_settings({PREFECT_API_URL: address}):
+        approval.announce("demo", 2)
+    assert [line.split(": ")[:2] for line in capfd.readouterr().err.splitlines()] == [
+        ["awaits a person's word", "'lldif approve demo', or with --reject"],
+        ["not on Prefect's pages", "http://127.0.0.1:1/api"],
+    ]

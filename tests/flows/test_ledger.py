@@ -197,11 +197,17 @@ def test_a_version_promoted_again_is_rolled_back_no_longer():
     assert after.rolled_back == frozenset()
 
 
-def test_a_request_is_open_until_any_later_decision():
+def test_a_request_is_open_until_it_is_answered_or_another_version_is_champion():
     assert stand(("promotion", 1), ("request", 2)).request is not None
     for answer in ("approval", "refusal", "promotion", "rollback"):
         assert stand(("promotion", 1), ("request", 2), (answer, 2)).request is None
-    assert stand(("promotion", 1), ("request", 2), ("look", 3)).request is not None
+    for aside in ("look", "rejection"):
+        assert stand(("promotion", 1), ("request", 2), (aside, 3)).request is not None
+    assert stand(("promotion", 1), ("request", 2), ("rejection", 2)).request is None
+    assert stand(("promotion", 1), ("request", 2), ("promotion", 3)).request is None
+    later = stand(("promotion", 1), ("request", 2), ("request", 3)).request
+    assert later is not None
+    assert later.candidate == version(3)
 
 
 @given(st.lists(st.tuples(st.sampled_from(DECISIONS), st.integers(1, 4)), max_size=12))
@@ -214,13 +220,13 @@ def test_whatever_happens_the_last_crowned_is_champion_and_nobody_is_both_champi
     assert after.entry == len(steps)
 
 
-def test_looks_are_counted_by_test_set_whatever_the_experiment(book: Ledger):
+def test_looks_are_counted_by_test_faces_whatever_the_experiment(book: Ledger):
     enter(
         book,
-        draft("look", 1, None, data={"dark_test": "a"}),
-        draft("look", 1, None, data={"dark_test": "a"}, experiment="other"),
-        draft("look", 1, None, data={"dark_test": "b"}),
-        draft("promotion", 1, None, data={"dark_test": "a"}),
+        draft("look", 1, None, data={"test_faces": "a"}),
+        draft("look", 1, None, data={"test_faces": "a"}, experiment="other"),
+        draft("look", 1, None, data={"test_faces": "b"}),
+        draft("promotion", 1, None, data={"test_faces": "a"}),
     )
     assert ledger.looks(book.entries(), "a") == 2
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from registry import MODEL, Place
 
-from flows import accounts, card, following, history, ledger, promotion, tracking
+from components.records import file_sha256
+from flows import accounts, card, following, history, ledger, lineage, promotion, tracking
 from flows.judgement import plain
 from flows.ledger import Entry
 from flows.project import Failed
@@ -65,13 +66,9 @@ def test_a_look_is_entered_before_the_faces_are_read_even_where_nothing_comes_of
     with pytest.raises(Failed, match="lights"):
         place.promote(place.register(0.5))
     assert kinds(place) == ["look"]
-    assert place.book.entries()[0].data["dark_test"] == ledger_sha256(place)
-
-
-def ledger_sha256(place: Place) -> str:
-    from components.records import file_sha256
-
-    return file_sha256(place.folder / "runs" / "demo" / "dark_test.parquet")
+    data, test = place.book.entries()[0].data, lineage.held_out("demo")
+    assert (data["dark_test"], data["test_faces"]) == (test.sha256, test.faces_sha256)
+    assert test.sha256 == file_sha256(place.folder / "runs" / "demo" / "dark_test.parquet")
 
 
 def test_what_was_decided_stands_and_takes_no_other_look(place: Place):
@@ -87,7 +84,7 @@ def test_a_rejected_model_is_judged_again_once_champion_policy_or_test_set_is_an
     place.promote(place.register(0.5))
     worse = place.register(0.4)
     place.promote(worse)
-    (place.folder / "runs" / "demo" / "dark_test.parquet").write_bytes(b"another test set")
+    place.bring_test_set("second")
     place.promote(worse)
     place.with_looks(50)
     place.promote(worse)
@@ -104,12 +101,52 @@ def test_a_test_set_that_has_served_its_looks_blocks_until_it_is_another(place: 
     place.promote(place.register(0.5))
     place.promote(place.register(0.3))
     better = place.register(0.9)
-    with pytest.raises(Failed, match=r"looked at 2 times, gates\.holdout\.looks allows 2: bring new data") as failed:
+    with pytest.raises(Failed, match=r"faces were looked at 2 times, gates\.holdout\.looks allows 2: bring") as failed:
         place.promote(better)
     assert failed.value.kind == "data"
     assert kinds(place) == ["look", "promotion", "look", "rejection"]
-    (place.folder / "runs" / "demo" / "dark_test.parquet").write_bytes(b"another test set")
+    place.bring_test_set("second")
     assert place.promote(better).kind == "promotion"
+
+
+def test_the_same_faces_in_another_light_are_no_new_test_set(place: Place):
+    place.with_looks(1)
+    place.promote(place.register(0.5))
+    place.show_in_light("another seed of the camera")
+    with pytest.raises(Failed, match="faces were looked at 1 times"):
+        place.promote(place.register(0.9))
+
+
+def test_faces_that_are_missing_or_damaged_are_one_line_and_no_look(place: Place):
+    candidate, faces = place.register(0.5), place.folder / "runs" / "demo" / "faces.parquet"
+    faces.write_bytes(faces.read_bytes()[:-9])
+    with pytest.raises(Failed, match=r"faces\.parquet: not a readable table"):
+        place.promote(candidate)
+    (place.folder / "runs" / "demo" / "dark_test.parquet").unlink()
+    with pytest.raises(Failed, match=r"dark_test\.parquet: missing: run the stage that makes it"):
+        place.promote(candidate)
+    assert kinds(place) == []
+
+
+def test_models_that_answered_other_faces_are_not_compared(place: Place):
+    place.promote(place.register(0.5))
+    place.astray.add(2)
+    line = (
+        "candidate and champion cannot be compared: row 0 is face other 0 at exposure 0.2 labelled a to the candidate"
+    )
+    with pytest.raises(Failed, match=line):
+        place.promote(place.register(0.9))
+    assert kinds(place) == ["look", "promotion", "look"]
+    assert place.aliases() == {"champion": 1}
+
+
+def test_what_the_gates_can_see_is_said_before_they_look(place: Place, capfd: pytest.CaptureFixture[str]):
+    place.promote(place.register(0.5))
+    assert capfd.readouterr().err == ""  # nothing to compare with
+    said: list[str] = []
+    place.meanwhile = lambda: said.append(capfd.readouterr().err)
+    place.promote(place.register(0.7))
+    assert said == ["better: with 400 faces and 10 % discordant pairs a gain of 6.4 points is shown with 80 %\n"]
 
 
 def test_a_person_may_look_beyond_the_budget_and_it_is_written_down(place: Place):
@@ -126,11 +163,11 @@ def test_alpha_is_split_evenly_over_the_looks(place: Place):
     """214 against 200 of 400: enough for one look, too little for a tenth of it."""
     place.with_looks(1)
     place.promote(place.register(0.5))
-    (place.folder / "runs" / "demo" / "dark_test.parquet").write_bytes(b"another test set")
+    place.bring_test_set("second")
     barely = place.register(0.515)
     assert place.promote(barely).kind == "promotion"
     place.with_looks(100)
-    (place.folder / "runs" / "demo" / "dark_test.parquet").write_bytes(b"a third test set")
+    place.bring_test_set("third")
     assert place.promote(place.register(0.53)).kind == "rejection"
 
 
@@ -196,11 +233,33 @@ def test_what_does_not_load_any_more_is_not_approved(place: Place):
     assert place.aliases() == {}
 
 
-def test_a_request_is_settled_by_whatever_is_decided_after_it(place: Place):
+def description(place: Place, number: int) -> str:
+    return place.client.get_model_version(MODEL, str(number)).description
+
+
+def test_a_request_lapses_with_the_champion_it_was_judged_against_and_may_be_made_again(place: Place):
     place.promote(place.register(0.5), require_approval=True)
+    assert description(place, 1).startswith("**awaits approval**")
     place.promote(place.register(0.7))
     with pytest.raises(Failed, match="nothing awaits approval"):
         promotion.approve(place.policy, "demo", "grace", "")
+    assert decision_about(place, 1) == "no longer awaits approval"
+    assert description(place, 1).startswith("**no longer awaits approval**")
+    for share_right in (0.9, 0.95):
+        place.promote(place.register(share_right), require_approval=True)
+    assert [decision_about(place, number) for number in (3, 4)] == ["no longer awaits approval", "awaits approval"]
+    assert place.promote(place.version(3), require_approval=True).kind == "request"
+    assert promotion.approve(place.policy, "demo", "grace", "").candidate.version == 3
+    assert agrees(place)
+
+
+def test_a_request_outlives_the_rejection_of_another_version(place: Place):
+    """The nightly run must not take away what a person is to decide."""
+    place.promote(place.register(0.5))
+    place.promote(place.register(0.7), require_approval=True)
+    place.promote(place.register(0.3))
+    assert decision_about(place, 2) == "awaits approval"
+    assert promotion.approve(place.policy, "demo", "grace", "").candidate.version == 2
 
 
 def three_champions(place: Place) -> None:
@@ -340,6 +399,26 @@ def test_a_ledger_that_lost_its_end_is_reported(place: Place):
     )
 
 
+def test_a_ledger_that_lost_everything_is_reported_though_no_experiment_is_named(place: Place):
+    three_champions(place)
+    for path in (place.folder / "ledger").iterdir():
+        path.unlink()
+    assert history.verify(place.policy, None).faults == (
+        "lldif-demo has followed entry 6, and the ledger's last decision is 0: entries are lost",
+    )
+
+
+def test_an_alias_set_by_hand_where_nothing_was_ever_decided_is_reported(place: Place):
+    three_champions(place)
+    place.client.create_registered_model("lldif-other")
+    place.client.create_registered_model("somebody-elses")
+    for model in ("lldif-other", "somebody-elses"):
+        place.client.create_model_version(model, "file:///nowhere/1")
+        tracking.set_alias(place.client, model, "champion", 1)
+    (fault,) = history.verify(place.policy, None).faults
+    assert fault.startswith("lldif-other: @champion is version 1, and the ledger says none: moved by hand")
+
+
 def test_a_version_under_the_champions_number_with_other_weights_is_not_taken_for_it(place: Place):
     place.promote(place.register(0.5))
     place.client.set_model_version_tag(MODEL, "1", "weights_sha256", "0" * 64)
@@ -363,6 +442,19 @@ def test_the_registrys_pages_tell_the_story(place: Place):
         "ledger.entry": "4",
     }
     assert len(found.tags["policy_sha256"]) == 64
+
+
+def test_the_verdict_of_a_gate_that_is_declared_no_longer_leaves_the_tags(place: Place):
+    place.promote(place.register(0.5))
+    place.promote(place.register(0.3))
+    declared = tuple(gate for gate in place.policy.gates.declared if gate.name != "floor")
+    place.policy = place.policy.model_copy(
+        update={"gates": place.policy.gates.model_copy(update={"declared": declared})}
+    )
+    place.promote(place.version(2))
+    tags = place.version(2).tags
+    assert sorted(name for name in tags if name.startswith("gate.")) == ["gate.better", "gate.sound"]
+    assert tags["git.dirty"] == "false"  # what is no verdict stays
 
 
 def test_many_gates_with_long_reasons_leave_room_for_the_card(place: Place):

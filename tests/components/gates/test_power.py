@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from answers import ABSOLUTE, BETTER, EVERY_CLASS, NOT_WORSE, changed, gates
 
-from components.gates.power import drop_caught, gain_shown, non_inferiority_power, sentence, superiority_power
+from components.gates.power import (
+    drop_caught,
+    drop_sentence,
+    foreseen,
+    gain_sentence,
+    gain_shown,
+    non_inferiority_power,
+    sentence,
+    superiority_power,
+)
 from components.gates.proportions import mcnemar_p_value, unconditional_p_value
 
 SEED, RUNS = 20261122, 3000
@@ -38,9 +48,11 @@ def test_power_to_show_a_model_not_worse(difference):
 
 def test_a_drop_that_is_caught_is_stopped_that_often():
     drop = drop_caught(300, 0.15, 0.05, 0.05, 0.8)
+    assert drop is not None
     assert 0 < drop < 0.05
     assert non_inferiority_power(300, 0.15, -drop, 0.05, 0.05) == pytest.approx(0.2, abs=1e-3)
     gain = gain_shown(400, 0.15, 0.05, 0.8)
+    assert gain is not None
     assert superiority_power(400, 0.15, gain, 0.05) == pytest.approx(0.8, abs=1e-3)
 
 
@@ -54,3 +66,25 @@ def test_the_sentence_for_fer_plus():
         "with 2,862 faces and 10 % discordant pairs a drop of 1.4 points is caught with 80 % by a margin of 2 points, "
         "which an equal model passes with 94 %; a gain of 1.5 points is shown with 80 %"
     )
+
+
+def test_too_few_faces_and_too_wide_a_margin_are_said_to_see_nothing():
+    assert gain_sentence(20, 0.1, 0.005) == "no gain is shown with 80 %"
+    assert drop_sentence(300, 0.1, 0.3, 0.05).startswith("no drop is caught with 80 % by a margin of 30 points")
+    # so narrow a margin that an equal model is stopped
+    said = drop_sentence(100, 0.1, 0.01, 0.005)
+    assert said.startswith("a drop of 0.0 points is caught with 80 % by a margin of 1 points")
+    assert drop_caught(20, 0.1, 0.01, 0.005, 0.8) == 0
+
+
+def test_what_is_foreseen_goes_by_the_policy():
+    """A tenth of alpha for each of ten looks; gates that do not count won and lost faces are not spoken of."""
+    declared = gates(
+        ABSOLUTE, NOT_WORSE, BETTER, EVERY_CLASS, changed(BETTER, name="drawn", test="bootstrap"), looks=10
+    )
+    with_them = "with 1,000 faces and 10 % discordant pairs"
+    assert foreseen(declared, 1000, 1000) == (
+        f"not_worse: {with_them} {drop_sentence(1000, 0.1, 0.03, 0.005)}",
+        f"better: {with_them} {gain_sentence(1000, 0.1, 0.005)}",
+    )
+    assert foreseen(declared, 1000, 50)[1].endswith("; at best, for they are of 50 persons")
