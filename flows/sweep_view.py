@@ -14,6 +14,7 @@ from rich.text import Text
 from components.stages.sweep import Params
 from flows import live
 from flows.progress import duration
+from flows.sweep import verdict
 from flows.sweep.journal import CONFIRMATION, SEARCH, Standing, Training
 
 SHOWN = 24  # trials in the table, the newest
@@ -103,11 +104,8 @@ def seconds_left(params: Params, standing: Standing) -> float | None:
     """Of the phase at hand, by the pace of the trials that have ended, or by the budget; None until one has."""
     trials = standing.trials() if standing.phase == SEARCH else standing.confirmations()
     ended = sum(one.has_ended for one in trials)
-    wanted = (
-        params.sweep.trials
-        if standing.phase == SEARCH
-        else (params.sweep.confirm.best + 1) * params.sweep.confirm.seeds
-    )
+    is_search = standing.phase == SEARCH
+    wanted = params.sweep.trials if is_search else len(verdict.confirmations(params, standing.trials()))
     spent = standing.spent()
     by_pace = spent / ended * max(0, wanted - ended) if ended else None
     minutes = params.sweep.minutes

@@ -14,10 +14,10 @@ from components.config import parse
 from components.records import DataError
 from components.stages import sweep
 from components.stages.sweep import Job
-from flows import exploration, sweep_charts, sweep_runs
+from flows import exploration, sweep_charts, sweep_runs, sweep_view
 from flows.sweep import verdict
 from flows.sweep.draw import draw
-from flows.sweep.journal import CONFIRMATION, SEARCH, Journal, Training, rows, trial_name
+from flows.sweep.journal import CONFIRMATION, SEARCH, Journal, Standing, Training, rows, trial_name
 
 DEMO = Path(__file__).resolve().parents[2] / "params" / "demo.yaml"
 
@@ -236,3 +236,19 @@ def test_the_pictures_are_svg_whatever_the_values(tmp_path):
     assert len(picture.findall("{*}polyline")) == 2
     assert ElementTree.fromstring(sweep_charts.curve([(0, 0.5), (1, 0.6)])).findall("{*}polyline")
     assert ElementTree.fromstring(sweep_charts.curve([(0, 0.5)])) is not None
+
+
+@pytest.mark.parametrize("best", [0, 2])
+def test_once_the_last_confirmation_ended_no_time_is_left(best):
+    """Where the defaults are among the best, they are not trained once more beside them."""
+    known = [training(number, 0.9 if number == best else 0.1 * number) for number in range(3)]
+    wanted = params(trials=3, confirm={"best": 1, "seeds": 2, "in_stage": False})
+    again = [
+        Training(job, status="finished", history={1: {"valid_accuracy": 0.5}})
+        for job in verdict.confirmations(wanted, known)
+    ]
+    standing = Standing({one.job.name: one for one in [*known, *again]}, {SEARCH: 9.0, CONFIRMATION: 8.0})
+    standing.phase = CONFIRMATION
+    assert sweep_view.seconds_left(wanted, standing) == 0
+    again[-1].status = "running"
+    assert sweep_view.seconds_left(wanted, standing) == pytest.approx(8.0 / (len(again) - 1))
