@@ -85,8 +85,11 @@ METHODS = (
 )
 
 
-def ablation(name: str, says: str, overrides: Mapping[str, Any]) -> Method:
-    return Method(f"lldif_{name}", "lldif", says, overrides)
+def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: float = PRIOR_SHARE) -> Method:
+    return Method(f"lldif_{name}", "lldif", says, overrides, prior_share)
+
+
+STOP: Mapping[str, Any] = {"train_diffusion.loss.stop_gradient": True}
 
 
 ABLATIONS = (
@@ -151,6 +154,9 @@ ABLATIONS = (
         "Z-hat is withheld from the recogniser for half of the faces",
         {"train_diffusion.loss.prior_dropout": 0.5},
     ),
+    ablation("stop_gradient", "recognising does not shape Z-hat", STOP),
+    ablation("longer_prior", "a third of the epochs for stage 1", {}, prior_share=1 / 3),
+    ablation("longer_prior_alone", "the same, and recognising does not shape Z-hat", STOP, prior_share=1 / 3),
     ablation("clean_start", "stage 1 recognises clean faces", {"train_prior.loss.clean_share": 1.0}),
     ablation(
         "label_dropped",

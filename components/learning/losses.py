@@ -41,6 +41,7 @@ class StageTwoLoss(Config):
     denoising_weight: float = Field(ge=0)  # of one step of the chain from a noised true Z, beside the unrolled chain
     pure_noise_share: float = Field(ge=0, le=1)  # of training chains; the rest start from the noised true Z
     prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z-hat is withheld from the recogniser: 0 in its place
+    stop_gradient: bool  # recognising does not shape Z-hat: what infers it learns from the losses of the prior alone
     prior_phase: float = Field(ge=0, le=1)  # share of the epochs, at first, with the losses of the prior alone
     teacher: Literal["stage_one", "itself"]  # whose answers below are: stage 1's, or the student's own as it learns
     teacher_sees: Literal["dark", "clean"]  # the image that they are given for, under the true Z
@@ -111,7 +112,8 @@ def stage_two(
         total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)
     waits = progress < config.prior_phase
     with torch.set_grad_enabled(not waits):
-        scales = network.scale_features(dark, _known(inferred, batch.keys, config.prior_dropout))
+        known = _known(inferred.detach() if config.stop_gradient else inferred, batch.keys, config.prior_dropout)
+        scales = network.scale_features(dark, known)
         features = network.llformer.fuse(dark.planes, scales)
         logits = network.llformer.head(features)
     if waits:

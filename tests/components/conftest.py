@@ -163,6 +163,7 @@ def stage_two_loss() -> Callable[..., losses.StageTwoLoss]:
     plain: dict[str, Any] = {"kl_weight": 1.0, "l1_weight": 0.1, "denoising_weight": 0.0, "pure_noise_share": 0.5}
     plain |= {
         "prior_dropout": 0.0,
+        "stop_gradient": False,
         "prior_phase": 0.0,
         "teacher": "stage_one",
         "teacher_sees": "dark",

@@ -197,17 +197,33 @@ def test_a_withheld_inferred_prior_is_nothing_at_all_for_its_share_of_faces(
     assert is_withheld.float().mean().item() == pytest.approx(0.3, abs=0.12)
 
 
-@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize(
+    ("terms", "heard"), [({}, True), ({"prior_dropout": 1.0}, False), ({"stop_gradient": True}, False)]
+)
 def test_recognising_teaches_the_chain_through_the_inferred_prior_where_that_is_heard(
-    small_model, diffusion, stage_two_loss, objective, awake, heard
+    small_model, diffusion, stage_two_loss, objective, awake, terms, heard
 ):
     network, teacher = awake(LLDif(small_model(), diffusion(), FACES)).train(), teacher_of(small_model())
-    config = stage_two_loss(kl_weight=0.0, l1_weight=0.0, prior_dropout=0.0 if heard else 1.0)
+    config = stage_two_loss(kl_weight=0.0, l1_weight=0.0, **terms)
     losses.stage_two(network, teacher, batch(), 0.5, config, objective())[0].backward()
     for part in (network.denoiser, network.condition):
         for place, parameter in part.named_parameters():
             reached = parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
             assert reached == heard, place
+
+
+def test_without_its_gradient_the_inferred_prior_still_guides_and_learns_from_the_true_one(
+    small_model, diffusion, stage_two_loss, objective, awake
+):
+    network, teacher = awake(LLDif(small_model(), diffusion(), FACES)).eval(), teacher_of(small_model())
+    losses_of = [
+        losses.stage_two(network, teacher, batch(), 0.5, stage_two_loss(stop_gradient=stops), objective())[0]
+        for stops in (False, True)
+    ]
+    assert losses_of[0].item() == pytest.approx(losses_of[1].item(), rel=1e-5)
+    losses_of[1].backward()
+    for part in (network.denoiser, network.condition):
+        assert all(parameter.grad.abs().max() > 0 for parameter in part.parameters())
 
 
 def test_while_the_prior_is_learned_alone_the_recogniser_waits(small_model, diffusion, stage_two_loss, objective):
