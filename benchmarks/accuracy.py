@@ -23,6 +23,7 @@ from components import atomic
 from components.config import ConfigError, read_yaml
 from components.data.table import class_counts
 from components.learning.compute import device
+from components.model.presets import PRESETS
 from components.records import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--methods", default="peers", metavar="NAMES", help="names or groups of them; see --list")
     what.add_argument("--seeds", type=int, default=2, metavar="N")
     what.add_argument("--epochs", type=int, default=24, metavar="N", help="of every method, its stages together")
+    what.add_argument("--preset", choices=tuple(PRESETS), help="of the recogniser; else the params file's")
     what.add_argument("--split", choices=("valid", "test"), default="valid", help="which faces are judged")
     what.add_argument("--budget", type=float, metavar="MINUTES", help="take fewer epochs, seeds or faces, to fit")
     what.add_argument("--sweep-trials", type=int, default=0, metavar="N", help="tune every method first, on valid")
@@ -95,7 +97,8 @@ def opened(given: argparse.Namespace, changes: Mapping[str, Any]) -> Arena:
     """The experiment's faces, ready."""
     path = Path(given.experiment)
     path = path if path.suffix == ".yaml" else REPOSITORY / "params" / f"{given.experiment}.yaml"
-    content = overridden(read_yaml(path), {"compute.threads": given.threads, **changes})
+    sizes = {"model.llformer.preset": given.preset} if given.preset else {}
+    content = overridden(read_yaml(path), {"compute.threads": given.threads, **sizes, **changes})
     data = prepare(path.name, content, given.raw, given.root)
     return Arena(path.stem, content, given.split, data, given.root)
 

@@ -27,6 +27,7 @@ CASES = (
     Case("tiny", "none", "own", 1, 48),
     Case("tiny", "none", "own", 3, 64),
     Case("tiny", "own", "own", 1, 48),
+    Case("small", "none", "own", 1, 48),
     Case("base", "none", "own", 1, 48),
     Case("base", "none", "own", 3, 64),
     Case("base", "own", "own", 3, 64),

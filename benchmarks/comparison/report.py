@@ -104,8 +104,8 @@ def provenance(found: Sequence[Line]) -> str:
         return ", ".join(str(value) for value in dict.fromkeys(line[key] for line in found))
 
     faces = ", ".join(f"{n:,}" for n in dict.fromkeys(score["faces"] for line in found for score in line["scores"]))
-    what = f"{all_of('experiment')}, {faces} faces of {all_of('split')}, seeds {all_of('seed')}"
-    return f"{what}; {all_of('date')}, {all_of('machine')}, commit {all_of('commit')}."
+    what = f"{all_of('experiment')}, preset {all_of('preset')}, {faces} faces of {all_of('split')}"
+    return f"{what}, seeds {all_of('seed')}; {all_of('date')}, {all_of('machine')}, commit {all_of('commit')}."
 
 
 def costs(methods: Mapping[str, Sequence[Line]]) -> str:

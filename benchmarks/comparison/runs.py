@@ -113,6 +113,7 @@ def judged(job: Job) -> Line:
     scores = [*evaluation.scores(ladder), in_other_darkness(model, faces)]
     return {
         "experiment": job.arena.experiment,
+        "preset": job.content["model"]["llformer"]["preset"],
         "split": job.arena.split,
         "method": job.method.name,
         "seed": job.seed,

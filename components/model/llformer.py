@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from components.config import Config
 from components.model.dlnet import DLNet
-from components.model.layers import DynamicAttention, DynamicGate, TransformerBlock, downsample, halving
+from components.model.layers import DynamicAttention, DynamicGate, ResidualBlock, TransformerBlock, downsample, halving
 from components.model.presets import PRESETS, Sizes
 
 
 class LLformerConfig(Config):
     """The recogniser: its sizes by name, and what DLNet stands on (landmarks none: there is no DLNet)."""
 
-    preset: Literal["tiny", "base", "paper"]
+    preset: Literal["tiny", "small", "base", "paper"]
     landmarks: Literal["none", "own", "mobilefacenet"]
     images: Literal["own", "ir50"]
     drop_path: float = Field(ge=0, lt=1)  # in the last block; the share grows linearly from none in the first
@@ -93,7 +93,9 @@ class DynamicBranch(nn.Module):
     def __init__(self, sizes: Sizes, channels: int, prior_channels: int) -> None:
         super().__init__()
         before = [channels, *sizes.stem]
-        self.stem = nn.Sequential(*(downsample(a, b) for a, b in zip(before, sizes.stem, strict=False)))
+        self.stem = nn.Sequential()
+        for a, b in zip(before, sizes.stem, strict=False):
+            self.stem.extend([downsample(a, b), *(ResidualBlock(b) for _ in range(sizes.stem_convolutions))])
         self.scales = nn.ModuleList(
             halving(a, b, blocks)
             for a, b, blocks in zip([sizes.stem[-1], *sizes.channels], sizes.channels, sizes.convolutions, strict=False)

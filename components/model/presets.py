@@ -24,8 +24,9 @@ class Sizes:
     """What a preset fixes. The stem and each scale halve the side of what they are given, the stem once a channel."""
 
     stem: tuple[int, ...]  # channels after each convolution
+    stem_convolutions: int  # residual blocks of two convolutions behind each of these
     channels: Three  # of F1 .. F3
-    convolutions: Three  # residual blocks of two convolutions at each scale
+    convolutions: Three  # residual blocks at each scale
     blocks: Three  # pairs of DMNet and DGNet at each scale, on the way down
     up_blocks: tuple[int, int]  # the same on the way up, at scales 1 and 2; none: there is no way up
     heads: Three  # of DMNet
@@ -41,6 +42,7 @@ PRESETS = {
     # 48 or 64 px on a CPU: few kernels, and little at the finest scale, where they take most of the time
     "tiny": Sizes(
         stem=(16,),
+        stem_convolutions=0,
         channels=(32, 64, 80),
         convolutions=(1, 0, 0),
         blocks=(1, 1, 1),
@@ -53,9 +55,26 @@ PRESETS = {
         fusion_depth=1,
         fusion_expansion=2,
     ),
+    # 48 px on a CPU that has an hour: most of its work in convolutions at 24, 12 and 6 px, which a CPU does fastest
+    "small": Sizes(
+        stem=(20,),
+        stem_convolutions=2,
+        channels=(32, 64, 64),
+        convolutions=(2, 2, 0),
+        blocks=(1, 1, 1),
+        up_blocks=(0, 0),
+        heads=(1, 2, 2),
+        gate_expansion=1,
+        dlnet=DLNetSizes(stem=(8,), channels=(16, 32, 48), convolutions=(0, 1, 0), heads=(1, 1, 1), windows=(4, 4, 4)),
+        token_channels=64,
+        fusion_heads=2,
+        fusion_depth=1,
+        fusion_expansion=2,
+    ),
     # 48 or 64 px on a GPU
     "base": Sizes(
         stem=(32,),
+        stem_convolutions=0,
         channels=(64, 128, 256),
         convolutions=(2, 2, 1),
         blocks=(2, 2, 2),
@@ -73,6 +92,7 @@ PRESETS = {
     # the layout of [V]: 224 px, maps of 28, 14 and 7, each one window; tokens of 768 channels. 112 px work as well
     "paper": Sizes(
         stem=(32, 48),
+        stem_convolutions=0,
         channels=(64, 128, 256),
         convolutions=(1, 1, 1),
         blocks=(2, 2, 2),

@@ -225,6 +225,16 @@ def test_tuning_gives_every_method_the_same_trials_and_the_best_is_used(params, 
         assert line["changes"] == rivals[means.index(max(means))]["changes"]
 
 
+def test_a_preset_takes_the_place_of_the_params_files(compared, params, tmp_path):
+    given = ["--methods", "plain", "--epochs", "1", "--preset", "small"]
+    assert compare(params, tmp_path, *given) == 0
+    (small,), tiny = runs.lines(tmp_path / "lines.jsonl"), runs.lines(compared / "lines.jsonl")
+    assert small["preset"] == "small"
+    assert {line["preset"] for line in tiny} == {"tiny"}
+    assert small["digest"] not in {line["digest"] for line in tiny}
+    assert small["parameters"] > max(line["parameters"] for line in tiny if line["method"] == "plain")
+
+
 def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_path, capsys):
     """Trains a method for some epochs of 84 faces: some seconds."""
     assert compare(params, tmp_path, "--budget", "0.001", "--methods", "plain") == 0

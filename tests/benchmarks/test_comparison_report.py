@@ -23,9 +23,10 @@ def line(method: str, seed: int, accuracy: float, trial: int | None = None) -> d
         for name, light in RUNGS.items()
     ]
     cost = {"epochs": 24, "faces_seen": 960, "parameters": 1234567, "flops": 2_500_000, "seconds": 61.4}
-    where = {"experiment": "few", "split": "valid", "date": "2026-11-22", "machine": "a machine", "commit": "abc"}
+    where = {"experiment": "few", "preset": "tiny", "split": "valid", "machine": "a machine"}
+    when = {"date": "2026-11-22", "commit": "abc"}
     run = {"method": method, "seed": seed, "trial": trial, "trials": 0, "changes": {}, "scores": scores}
-    return {**run, **cost, **where, "digest": f"{method}-{seed}"}
+    return {**run, **cost, **where, **when, "digest": f"{method}-{seed}"}
 
 
 LINES = [line("other", 1, 0.8), line("plain", 1, 0.6), line("plain", 2, 0.7), line("plain", 1, 0.1, trial=3)]
@@ -49,7 +50,7 @@ def test_likelihood_and_costs_have_their_tables(tmp_path):
     text = report.markdown(LINES, tmp_path)
     assert rows(text, "Negative log-likelihood")[2][1] == "1.250"
     assert rows(text, "What each run took")[2] == ["plain", "2", "24", "960", "1,234,567", "2.5", "61", ""]
-    assert text.startswith("few, 40 faces of valid, seeds 1, 2; 2026-11-22, a machine, commit abc.")
+    assert text.startswith("few, preset tiny, 40 faces of valid, seeds 1, 2; 2026-11-22, a machine, commit abc.")
 
 
 def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):

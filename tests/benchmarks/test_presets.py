@@ -8,6 +8,7 @@ RECORDED = (
     (289_277, 18_922_848),  # tiny, none, own, 48 px
     (289_565, 34_481_920),  # tiny, none, own, 64 px
     (418_400, 26_300_768),  # tiny, own, own, 48 px
+    (418_665, 50_179_968),  # small, none, own, 48 px
     (6_319_306, 318_734_336),  # base, none, own, 48 px
     (6_319_882, 569_446_400),  # base, none, own, 64 px
     (7_620_417, 670_109_696),  # base, own, own, 64 px

@@ -23,7 +23,7 @@ def made(small_model, preset: str, shape: tuple[int, int, int]) -> StageOne:
     return StageOne(model, FacesConfig(classes=("calm", "glad"), shape=shape)).eval()
 
 
-@pytest.mark.parametrize("preset", ["tiny", "base", "paper"])
+@pytest.mark.parametrize("preset", ["tiny", "small", "base", "paper"])
 @pytest.mark.parametrize("shape", [(48, 48, 1), (50, 67, 3)])
 def test_it_draws_as_many_planes_of_the_size_of_the_face_as_are_seen(small_model, preset, shape):
     network = made(small_model, preset, shape)

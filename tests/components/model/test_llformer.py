@@ -53,6 +53,7 @@ def test_grey_and_colour_faces_of_any_size_get_logits_features_and_three_scales(
 @pytest.mark.parametrize(
     ("preset", "channels", "size", "shapes"),
     [
+        ("small", 1, 48, [(32, 12), (64, 6), (64, 3)]),
         ("base", 1, 48, [(64, 12), (128, 6), (256, 3)]),
         ("base", 3, 64, [(64, 16), (128, 8), (256, 4)]),
         ("paper", 3, 224, [(64, 28), (128, 14), (256, 7)]),
