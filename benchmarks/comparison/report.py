@@ -43,8 +43,11 @@ METRICS = (
     Metric("calibration_error", "Calibration error, %", 100, 1),
     Metric("accuracy_at_80", "Accuracy at 80 % coverage, %", 100, 1),
 )
-# one for each method, told apart in light and in dark (Okabe and Ito 2008, without black and yellow)
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#777777", "#8c6bb1", "#a6611a", "#4d9221")
+# one for each method, told apart on white (the first six: Okabe and Ito 2008, without black and yellow)
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
+    *("#777777", "#8c6bb1", "#a6611a", "#4d9221", "#b2182b", "#1b1b1b"),
+)
 
 
 def by_method(found: Sequence[Line]) -> dict[str, list[Line]]:
