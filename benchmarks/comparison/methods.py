@@ -51,7 +51,8 @@ class Method:
         return result
 
 
-ORDINARY: Mapping[str, Any] = {**GAIN, "objective.balance": "none", "inference.flip_average": False}
+ALONE: Mapping[str, Any] = {"inference.flip_average": False, "inference.adjustment": 0.0}  # the answer as it is
+ORDINARY: Mapping[str, Any] = {**GAIN, "objective.balance": "none", **ALONE}
 
 
 def peer(name: str, says: str) -> Method:
@@ -65,7 +66,7 @@ METHODS = (
     Method(
         "plain_remedied",
         "baseline",
-        "plain, with every remedy of the recipe that needs no prior: input, balance, flips",
+        "plain, with every remedy of the recipe that needs no prior: input, flips, adjustment",
         {"train_baseline.peer": PLAIN},
     ),
     Method(
@@ -90,6 +91,7 @@ def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: fl
 
 
 STOP: Mapping[str, Any] = {"train_diffusion.loss.stop_gradient": True}
+IN_LOSS: Mapping[str, Any] = {"objective.strength": 0.5, "inference.adjustment": 0.0}
 
 
 ABLATIONS = (
@@ -166,8 +168,8 @@ ABLATIONS = (
     ablation("phased", "Z-hat alone for a tenth of stage 2", {"train_diffusion.loss.prior_phase": 0.1}),
     ablation("noise_form", "the denoiser predicts the noise", {"diffusion.predicts": "noise"}),
     ablation("landmarks", "with DLNet, own encoders", {"model.llformer.landmarks": "own"}),
-    ablation("unbalanced", "no logit adjustment", {"objective.balance": "none"}),
-    ablation("class_weights", "class weights", {"objective.balance": "class_weights"}),
+    ablation("balanced", "logit adjustment, in the loss", {**IN_LOSS, "objective.balance": "logit_adjustment"}),
+    ablation("class_weights", "class weights in the loss", {**IN_LOSS, "objective.balance": "class_weights"}),
     ablation("labels", "aims at labels", {"objective.targets": "label"}),
 )
 
@@ -183,6 +185,15 @@ ASKED = (
     asked("asked_in_two_steps", "T = 2", {"diffusion.steps": 2}),
     asked("asked_in_eight_steps", "T = 8", {"diffusion.steps": 8}),
     asked("one_side", "no flip averaging", {"inference.flip_average": False}),
+    asked("unadjusted", "no adjustment", {"inference.adjustment": 0.0}),
+    asked("half_adjusted", "adjustment .5: rare classes at more of the others' cost", {"inference.adjustment": 0.5}),
+    Method(
+        "plain_half_adjusted",
+        "baseline",
+        "plain's own weights: adjustment .5",
+        {"train_baseline.peer": PLAIN, **ORDINARY, "inference.adjustment": 0.5},
+        asks=PLAIN,
+    ),
     Method(
         "plain_both_sides",
         "baseline",

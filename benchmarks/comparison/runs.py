@@ -127,7 +127,7 @@ def judged(job: Job) -> Line:
         "flops": flops,
         "scores": [_rounded(asdict(score)) for score in scores],
         "probes": probed(job, model, faces, dark),
-        "temperature": model.temperature,
+        "temperature": model.calibration.temperature,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "threads": job.content["compute"]["threads"],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from components.learning import checkpoint
+from components.learning.calibration import Calibration
 from components.model.baselines import PEERS
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, ModelConfig, StageOne
@@ -25,11 +26,11 @@ def save(path: Path, network: nn.Module, notes: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to answer, what it was built for, and the temperature its logits are divided by."""
+    """A network ready to answer, what it was built for, and what makes probabilities of its logits."""
 
     network: nn.Module
     faces: FacesConfig
-    temperature: float
+    calibration: Calibration
     flip_average: bool  # the answer is the mean for the face and its mirror image
 
 
@@ -42,8 +43,10 @@ def load(path: Path) -> Model:
     except (KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: not a model of this version ({str(error).splitlines()[0]}); train it again") from None
     faces = FacesConfig.model_validate(notes["faces"], strict=False)
-    # stage 1 answers nobody: it has neither
-    return Model(network.eval(), faces, float(notes.get("temperature", 1.0)), bool(notes.get("flip_average", False)))
+    # stage 1 answers nobody: it has none of these
+    offsets = tuple(float(offset) for offset in notes.get("offsets", [0.0] * len(faces.classes)))
+    calibration = Calibration(float(notes.get("temperature", 1.0)), offsets)
+    return Model(network.eval(), faces, calibration, bool(notes.get("flip_average", False)))
 
 
 def build(notes: dict[str, Any]) -> nn.Module:
@@ -60,7 +63,7 @@ def build(notes: dict[str, Any]) -> nn.Module:
 def predict(model: Model, images: np.ndarray) -> np.ndarray:
     """Images (N, H, W, C) uint8 to calibrated probabilities (N, K) float32."""
     answers = torch.from_numpy(logits(model.network, images, model.flip_average))
-    return (answers / model.temperature).softmax(dim=1).numpy()
+    return model.calibration.probabilities(answers).numpy()
 
 
 @torch.no_grad()

@@ -30,8 +30,7 @@ class Objective:
 
     @classmethod
     def of(cls, config: ObjectiveConfig, faces: Faces) -> "Objective":
-        shares = targets_of(faces, config).mean(axis=0).astype(np.float64)
-        return cls(config, torch.from_numpy(np.log(np.maximum(shares, 1 / len(faces.labels)))).float())
+        return cls(config, torch.from_numpy(log_shares(faces, config)).float())
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean over the faces, from logits (B, K) and targets (B, K) that sum to 1."""
@@ -43,6 +42,12 @@ class Objective:
             each = (targets @ weights) / (log_shares.exp() @ weights)  # 1 on average
             return (F.cross_entropy(logits, targets, reduction="none") * each).mean()
         return F.cross_entropy(logits, targets)
+
+
+def log_shares(faces: Faces, config: ObjectiveConfig) -> np.ndarray:
+    """(K,) float64: how common each class is among what training aims at; one that is absent counts as one face."""
+    shares = targets_of(faces, config).mean(axis=0).astype(np.float64)
+    return np.log(np.maximum(shares, 1 / len(faces.labels)))
 
 
 def targets_of(faces: Faces, config: ObjectiveConfig) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from components.learning.bootstrap import paired
+from components.learning.calibration import Calibration
 from components.learning.evaluation import Resampling, rounded
 from components.learning.metrics import score
 from components.model.lldif import LLDif, StageOne
@@ -40,7 +41,7 @@ class _Priors:
 
 @torch.no_grad()
 def probe(
-    network: LLDif, temperature: float, stage_one: StageOne, faces: Probed, how: Resampling, seed: int
+    network: LLDif, calibration: Calibration, stage_one: StageOne, faces: Probed, how: Resampling, seed: int
 ) -> dict[str, Any]:
     """{"lldif": {probe: {"accuracy", "nll"}}, "stage_one": {..}, "prior": {..}, "shuffled_gap": {..}}, rounded.
 
@@ -52,9 +53,10 @@ def probe(
     priors = _priors(network, stage_one, faces)
     place = network.starts.device
     other = torch.from_numpy(derangement(len(faces.labels), seed)).to(place)
-    answers = {name: _calibrated(logits, temperature) for name, logits in _of_lldif(network, faces, priors, other)}
+    answers = {name: _calibrated(logits, calibration) for name, logits in _of_lldif(network, faces, priors, other)}
     shown = _images(faces.clean if stage_one.config.prior.sees == "clean" else faces.dark, place)
-    taught = {name: _calibrated(_answers(stage_one, shown, z), 1.0) for name, z in priors.taught.items()}
+    as_it_is = Calibration(1.0, (0.0,) * faces.votes.shape[1])
+    taught = {name: _calibrated(_answers(stage_one, shown, z), as_it_is) for name, z in priors.taught.items()}
     gap = paired([answers["one_chain"]], [answers["shuffled"]], faces.labels, how.weights, how.confidence, faces.votes)
     return {
         "lldif": {name: _figures(given, faces) for name, given in answers.items()},
@@ -118,8 +120,8 @@ def _images(images: np.ndarray, place: torch.device) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(place)
 
 
-def _calibrated(logits: Tensor, temperature: float) -> np.ndarray:
-    return (logits.float() / temperature).softmax(dim=1).cpu().numpy()
+def _calibrated(logits: Tensor, calibration: Calibration) -> np.ndarray:
+    return calibration.probabilities(logits).cpu().numpy()
 
 
 def _figures(probabilities: np.ndarray, faces: Probed) -> dict[str, float]:

@@ -70,7 +70,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
             *(evaluation.of(faces, inference.predict(model, faces.images)) for faces in (dark, gamma))
         )
         scored = _scored(name, answers[name])
-        scores[name] = {**evaluation.summary(scored), "temperature": model.temperature}
+        scores[name] = {**evaluation.summary(scored), "temperature": model.calibration.temperature}
         yield Report("evaluate", step, steps, {f"accuracy_{one.exposure}": one.accuracy for one in scored})
     scores["trend"] = {name: evaluation.trend(given.ladder, how) for name, given in answers.items()}
     rows = [
@@ -107,7 +107,7 @@ def probed_near(
     rungs = np.unique(dark.exposures)
     rung = float(rungs[np.argmin(abs(rungs - exposure))])
     asked = probes.Probed(dark.at(rung).images, faces.images, faces.labels, faces.votes)
-    found = probes.probe(candidate.network, candidate.temperature, stage_one.network, asked, how, seed)
+    found = probes.probe(candidate.network, candidate.calibration, stage_one.network, asked, how, seed)
     return {"exposure": evaluation.exposure_name(rung), **found}
 
 

@@ -43,7 +43,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     params, place = override(params, best), Workplace.open(folder, state)
     network = yield from train(params, with_own_prior(params, place) if is_of_stage_one(best) else place)
     notes = {"kind": "lldif", "model": network.config.model_dump(), "diffusion": params.diffusion.model_dump()}
-    place.save("lldif", network, notes | place.answering(network, params.inference))
+    place.save("lldif", network, notes | place.answering(network, params.objective, params.inference))
 
 
 def best_parameters(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 from torch import nn
 
 from components import atomic
@@ -14,9 +15,9 @@ from components.config import Config
 from components.data.table import DarkFaces, Faces, read_dark, read_split
 from components.learning import inference
 from components.learning.batches import Batches
-from components.learning.calibration import fit_temperature
+from components.learning.calibration import adjusted, fit_temperature
 from components.learning.compute import Compute
-from components.learning.objective import ObjectiveConfig, targets_of
+from components.learning.objective import ObjectiveConfig, log_shares, targets_of
 from components.learning.optim import OptimConfig
 from components.learning.training import Answer, Course, Loss, epoch_history, fit
 from components.lowlight.camera import Camera
@@ -30,6 +31,7 @@ class Inference(Config):
     """How a trained model answers."""
 
     flip_average: bool  # the mean for a face and its mirror image, at twice the cost
+    adjustment: float = Field(ge=0, le=1)  # how far rare classes are answered as if all were equally common; 1 is full
 
 
 class TrainingParams(Config):
@@ -92,11 +94,15 @@ class Workplace:
         rungs = np.unique(self.valid.exposures)
         return self.valid.at(rungs[np.argmin(abs(rungs - exposure))])
 
-    def answering(self, network: nn.Module, inference_config: Inference) -> dict[str, Any]:
+    def answering(self, network: nn.Module, objective: ObjectiveConfig, inference_config: Inference) -> dict[str, Any]:
         """What belongs to an answer beside the weights: the temperature is fitted on valid, over all exposures."""
         flips = inference_config.flip_average
         logits = inference.logits(network.eval(), self.valid.images, flips)
-        return {"temperature": fit_temperature(logits, self.valid.labels), "flip_average": flips}
+        return {
+            "temperature": fit_temperature(logits, self.valid.labels),
+            "offsets": adjusted(log_shares(self.train, objective), inference_config.adjustment),
+            "flip_average": flips,
+        }
 
     def save(self, name: str, network: nn.Module, notes: dict[str, Any], earlier: Sequence[Path] = ()) -> None:
         """The weights, and the history of the training: figures only, no times.

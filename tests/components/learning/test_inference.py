@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from components.learning import checkpoint, inference
+from components.learning.calibration import Calibration
 from components.learning.compute import Compute, prepare
 from components.learning.inference import Model
 from components.model.baselines import PEERS, Plain
@@ -14,6 +15,7 @@ from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.records import DataError
 
+AS_IT_IS = Calibration(1.0, (0.0, 0.0, 0.0))
 FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 1))
 DIFFUSION = DiffusionConfig(form="chain", steps=3, predicts="noise", blocks=2, samples=2)
 
@@ -60,20 +62,20 @@ def test_the_same_network_gives_the_same_file(tmp_path, made):
 
 def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(small_model, monkeypatch):
     network = LLDif(small_model(), DIFFUSION, FACES).eval()
-    together = inference.predict(Model(network, FACES, 1.0, False), images(7))
+    together = inference.predict(Model(network, FACES, AS_IT_IS, False), images(7))
     assert (together.shape, together.dtype) == ((7, 3), np.float32)
     assert together.sum(1) == pytest.approx(np.ones(7), abs=1e-5)
     monkeypatch.setattr(inference, "BATCH", 2)
-    assert inference.predict(Model(network, FACES, 1.0, False), images(7)) == pytest.approx(together, abs=1e-5)
+    assert inference.predict(Model(network, FACES, AS_IT_IS, False), images(7)) == pytest.approx(together, abs=1e-5)
 
 
 def test_log_probabilities_and_logits_both_become_probabilities(small_model):
     network = Plain(small_model(), FACES).eval()
     logits = network(torch.from_numpy(images(4)).permute(0, 3, 1, 2))
-    plain = inference.predict(Model(network, FACES, 1.0, False), images(4))
+    plain = inference.predict(Model(network, FACES, AS_IT_IS, False), images(4))
     assert plain == pytest.approx(logits.softmax(1).detach().numpy(), abs=1e-6)
     normal = torch.nn.Sequential(network, torch.nn.LogSoftmax(1))
-    assert inference.predict(Model(normal, FACES, 1.0, False), images(4)) == pytest.approx(plain, abs=1e-6)
+    assert inference.predict(Model(normal, FACES, AS_IT_IS, False), images(4)) == pytest.approx(plain, abs=1e-6)
 
 
 def test_the_temperature_of_a_file_softens_its_answers_and_changes_none(tmp_path, small_model):
@@ -81,10 +83,22 @@ def test_the_temperature_of_a_file_softens_its_answers_and_changes_none(tmp_path
     network = Plain(model, FACES).eval()
     notes = {"kind": "plain", "model": model.model_dump(), "faces": FACES.model_dump()}
     inference.save(tmp_path / "m", network, notes | {"temperature": 4.0})
-    sharp = inference.predict(Model(network, FACES, 1.0, False), images(9))
+    sharp = inference.predict(Model(network, FACES, AS_IT_IS, False), images(9))
     soft = inference.predict(inference.load(tmp_path / "m"), images(9))
     assert np.array_equal(soft.argmax(1), sharp.argmax(1))
     assert (soft.max(1) < sharp.max(1)).all()
+
+
+def test_the_offsets_of_a_file_multiply_the_odds_of_each_class(tmp_path, small_model):
+    model = small_model()
+    network = Plain(model, FACES).eval()
+    notes = {"kind": "plain", "model": model.model_dump(), "faces": FACES.model_dump()}
+    inference.save(tmp_path / "m", network, notes | {"temperature": 1.0, "offsets": [0.0, 1.5, -2.0]})
+    odds = inference.predict(inference.load(tmp_path / "m"), images(9))
+    before = inference.predict(Model(network, FACES, AS_IT_IS, False), images(9))
+    factors = odds / before
+    assert factors[:, 1] / factors[:, 0] == pytest.approx(np.full(9, np.exp(1.5)), rel=1e-4)
+    assert factors[:, 2] / factors[:, 0] == pytest.approx(np.full(9, np.exp(-2.0)), rel=1e-4)
 
 
 def test_an_answer_averaged_over_flips_is_the_same_for_a_face_and_its_mirror_image(tmp_path, small_model):
@@ -93,7 +107,7 @@ def test_an_answer_averaged_over_flips_is_the_same_for_a_face_and_its_mirror_ima
     inference.save(tmp_path / "m", network, notes | {"temperature": 1.0, "flip_average": True})
     x = images(5)
     mirrored = np.ascontiguousarray(x[:, :, ::-1])
-    once = [inference.predict(Model(network, FACES, 1.0, False), shown) for shown in (x, mirrored)]
+    once = [inference.predict(Model(network, FACES, AS_IT_IS, False), shown) for shown in (x, mirrored)]
     averaged = inference.predict(inference.load(tmp_path / "m"), x)
     assert averaged == pytest.approx((once[0] + once[1]) / 2, abs=1e-6)
     assert inference.predict(inference.load(tmp_path / "m"), mirrored) == pytest.approx(averaged, abs=1e-6)

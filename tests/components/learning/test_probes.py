@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from components.learning import inference, probes
+from components.learning.calibration import Calibration
 from components.learning.evaluation import Resampling
 from components.learning.metrics import accuracy, score
 from components.learning.probes import Probed, derangement, probe
@@ -14,6 +15,7 @@ from components.model.lldif import LLDif, StageOne
 
 FACES = 42
 DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1)
+AS_IT_IS = Calibration(1.0, (0.0,) * 7)
 OF_LLDIF = ["one_chain", "eight_chains", "zero", "mean", "shuffled", "oracle", "image_shuffled"]
 HOW = Resampling.of([f"f{number}" for number in range(FACES)], [""] * FACES, 100, 0.95, 1)
 
@@ -40,8 +42,8 @@ def stages(small_model, embedded_faces):
     return make
 
 
-def ask(network: LLDif, stage_one: StageOne, faces: Probed, temperature: float = 1.0):
-    return probe(network, temperature, stage_one, faces, HOW, 1)
+def ask(network: LLDif, stage_one: StageOne, faces: Probed, calibration: Calibration = AS_IT_IS):
+    return probe(network, calibration, stage_one, faces, HOW, 1)
 
 
 def test_every_probe_is_there_with_accuracy_and_likelihood(stages, faces):
@@ -135,9 +137,10 @@ def test_a_constant_prior_shows_as_no_deviation_though_its_chains_differ(stages,
 def test_one_chain_is_the_answer_of_the_model_itself(stages, faces):
     network, stage_one = stages()
     network.denoiser.leave.weight.data *= 3
-    model = inference.Model(network, None, 1.7, False)
+    calibration = Calibration(1.7, (0.0, 0.0, 0.0, 0.0, 0.0, 0.01, -0.01))
+    model = inference.Model(network, None, calibration, False)
     one = score("x", inference.predict(model, faces.dark), faces.labels, faces.votes)
-    found = ask(network, stage_one, faces, temperature=1.7)["lldif"]
+    found = ask(network, stage_one, faces, calibration=calibration)["lldif"]
     assert (found["one_chain"]["accuracy"], found["one_chain"]["nll"]) == (round(one.accuracy, 4), round(one.nll, 4))
     assert found["eight_chains"] != found["one_chain"]
 

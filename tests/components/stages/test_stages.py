@@ -156,8 +156,8 @@ def test_scores_and_plot_points_are_those_of_the_predictions(done):
         one = inference.load(folder / MODELS[model])
         gamma_rows = evaluation.of(other, inference.predict(one, other.images))
         scored = [*evaluation.scores(rows), evaluation.score_of("gamma", gamma_rows)]
-        assert scores[model] == evaluation.summary(scored) | {"temperature": one.temperature}
-        assert 0.05 <= one.temperature <= 20
+        assert scores[model] == evaluation.summary(scored) | {"temperature": one.calibration.temperature}
+        assert 0.05 <= one.calibration.temperature <= 20
         by_rung = {"clean": 1.0, "0.2": 0.2, "0.05": 0.05}
         assert {(p["exposure"], p["accuracy"]) for p in points if p["model"] == model} == {
             (by_rung[one.exposure], round(one.accuracy, 4)) for one in evaluation.scores(rows)
