@@ -95,6 +95,10 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
             parts.append(f"**{metric.title}**\n\n{table(head, rows)}")
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
+    if PLAIN in methods and CEILING in methods:
+        parts.append(
+            f"**Of the gap from plain in the dark to the clean ceiling, recovered, %**\n\n{recovered(methods)}"
+        )
     trends = sanity.trends(methods, root)
     if trends:
         parts.append(f"**Accuracy that more light gains, points**\n\n{table(*trends)}")
@@ -109,6 +113,19 @@ def provenance(found: Sequence[Line]) -> str:
     faces = ", ".join(f"{n:,}" for n in dict.fromkeys(score["faces"] for line in found for score in line["scores"]))
     what = f"{all_of('experiment')}, preset {all_of('preset')}, {faces} faces of {all_of('split')}"
     return f"{what}, seeds {all_of('seed')}; {all_of('date')}, {all_of('machine')}, commit {all_of('commit')}."
+
+
+def recovered(methods: Mapping[str, Sequence[Line]]) -> str:
+    """What each method adds to plain's accuracy, as a share of what full light and clean training add."""
+    accuracies = {name: mean_score(runs, "accuracy") for name, runs in methods.items()}
+    dark, light = accuracies[PLAIN], accuracies[CEILING]["clean"]
+    gaps = {rung: light - dark[rung] for rung in DARK if light > dark.get(rung, light)}
+    rows = [
+        [name, *(f"{100 * (found[rung] - dark[rung]) / gap:.0f}" for rung, gap in gaps.items())]
+        for name, found in accuracies.items()
+        if name not in (PLAIN, CEILING)
+    ]
+    return table(["method", *gaps], rows)
 
 
 def costs(methods: Mapping[str, Sequence[Line]]) -> str:

@@ -58,6 +58,15 @@ def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
     assert ceiling == ["clean_ceiling", "90.0", *"––––––"]
 
 
+def test_the_share_of_the_gap_to_the_ceiling_that_a_method_recovers_is_printed_beside_it(tmp_path):
+    half_way = (0.9 + 0.65 * 0.05**0.1) / 2 / 0.05**0.1  # clean accuracy that reads half of the gap at .05
+    text = report.markdown([*LINES[1:], line("half", 1, half_way), line("clean_ceiling", 1, 0.9)], tmp_path)
+    head, _, half = rows(text, "Of the gap")
+    assert head == ["method", "0.2", "0.05"]
+    assert (half[0], half[2]) == ("half", "50")
+    assert "Of the gap" not in report.markdown(LINES, tmp_path)
+
+
 @pytest.fixture
 def predicted(tmp_path) -> Path:
     """A root where `other` is right about every face, and `plain` about the first half in the dark."""
