@@ -2,20 +2,25 @@
 
 import re
 import time
-from typing import Any
+from typing import Any, Literal
 
-import httpx
 import pytest
 from clones import BETTER_THAN_MAJORITY, Clone
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import approval
 
 
+def ask(clone: Clone, method: Literal["GET", "POST", "PATCH"], path: str, content: dict[str, Any] | None = None) -> Any:
+    """As Prefect's own commands ask its server: once more where its database is busy (503)."""
+    with SyncPrefectClient(clone.environment["PREFECT_API_URL"]) as client:
+        done = client.request(method, f"/{path}", json=content)
+    return done.json() if done.content else None
+
+
 def post(clone: Clone, path: str, content: dict[str, Any]) -> Any:
-    done = httpx.post(f"{clone.environment['PREFECT_API_URL']}/{path}", json=content, timeout=60)
-    done.raise_for_status()
-    return done.json()
+    return ask(clone, "POST", path, content)
 
 
 def deploy(clone: Clone) -> None:
@@ -27,7 +32,7 @@ def state_after(clone: Clone, run: str, kinds: tuple[str, ...]) -> dict[str, Any
     """The state of a flow run once it is of one of these kinds."""
     deadline = time.monotonic() + 120
     while True:
-        state = httpx.get(f"{clone.environment['PREFECT_API_URL']}/flow_runs/{run}").json()["state"]
+        state = ask(clone, "GET", f"flow_runs/{run}")["state"]
         if state["type"] in kinds:
             return state
         assert time.monotonic() < deadline, state
@@ -52,13 +57,13 @@ def test_retrain_is_deployed_inactive_scheduled_when_activated_and_run_by_a_work
     assert (schedule["schedule"]["cron"], schedule["active"]) == ("0 2 * * *", False)
     assert scheduled(clone, deployment["id"]) == 0
 
-    address = f"{clone.environment['PREFECT_API_URL']}/deployments/{deployment['id']}/schedules/{schedule['id']}"
-    httpx.patch(address, json={"active": True}, timeout=60).raise_for_status()
+    its_schedule = f"deployments/{deployment['id']}/schedules/{schedule['id']}"
+    ask(clone, "PATCH", its_schedule, {"active": True})
     deadline = time.monotonic() + 60
     while scheduled(clone, deployment["id"]) == 0:
         assert time.monotonic() < deadline, "an active cron yields no scheduled run"
         time.sleep(0.5)
-    httpx.patch(address, json={"active": False}, timeout=60).raise_for_status()
+    ask(clone, "PATCH", its_schedule, {"active": False})
 
     run = post(clone, f"deployments/{deployment['id']}/create_flow_run", {"parameters": {"publish": True}})
     clone.run("prefect", "worker", "start", "--pool", "lldif", "--run-once")
