@@ -76,6 +76,12 @@ METHODS = (
         {"train_baseline.peer": PLAIN, "model.llformer.landmarks": "own"},
     ),
     peer("resnet18", "a ResNet-18 for small faces, of as many parameters"),
+    Method(
+        "resnet18_remedied",
+        "baseline",
+        "resnet18, with the same remedies as plain_remedied",
+        {"train_baseline.peer": "resnet18"},
+    ),
     peer("poster", "POSTER++ without pretraining, of as many parameters"),
     peer("denoise_then_classify", "a denoiser that learns from clean images, a classifier on what it makes"),
     peer("enhance_and_classify", "the same two trained jointly, as in LL-FER"),
@@ -91,10 +97,36 @@ def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: fl
 
 
 STOP: Mapping[str, Any] = {"train_diffusion.loss.stop_gradient": True}
+TAUGHT: Mapping[str, Any] = {
+    "train_prior.loss.clean_share": 1.0,
+    "train_diffusion.loss.teacher_sees": "clean",
+    "train_diffusion.loss.logit_weight": 0.5,
+    "train_diffusion.loss.feature_weight": 0.1,
+}
+# what params/paper.yaml says of the method, but for its sizes; the rates are those of the experiment
+PAPER: Mapping[str, Any] = {
+    **RAW,
+    **ALONE,
+    "optim.kind": "adamw",
+    "objective.targets": "label",
+    "objective.balance": "none",
+    "model.prior.sees": "dark",
+    "model.prior.label_input": True,
+    "model.prior.normalised": False,
+    "train_prior.epochs_after": 0,
+    "train_prior.loss.contrastive_weight": 0.0,
+    "train_prior.loss.alignment_weight": 0.0,
+    "train_prior.loss.prior_dropout": 0.0,
+    "train_diffusion.epochs_before": 0,
+    "train_diffusion.frozen_encoder": True,
+    "train_diffusion.loss.l1_weight": 0.0,
+    "train_diffusion.loss.pure_noise_share": 0.0,
+}
 IN_LOSS: Mapping[str, Any] = {"objective.strength": 0.5, "inference.adjustment": 0.0}
 
 
 ABLATIONS = (
+    ablation("paper", "the paper's form: none of the remedies", PAPER, prior_share=0.2),
     ablation("label_in_prior", "the label among PNET's inputs, as in the paper", {"model.prior.label_input": True}),
     ablation("no_contrast", "no loss ties Z to the label's prompt", {"train_prior.loss.contrastive_weight": 0.0}),
     ablation("dark_prior", "Z of the dark image", {"model.prior.sees": "dark"}),
@@ -124,16 +156,8 @@ ABLATIONS = (
     ablation("unaligned", "dark and clean faces are not aligned", {"train_prior.loss.alignment_weight": 0.0}),
     ablation("darker_views", "dark aligned with darker", {"train_prior.loss.darker_weight": 0.1}),
     ablation("noisy_prior", "noise of .3 on the Z that guides stage 1", {"train_prior.loss.prior_noise": 0.3}),
-    ablation(
-        "teacher",
-        "stage 1 is a clean teacher: its logits and features are learned",
-        {
-            "train_prior.loss.clean_share": 1.0,
-            "train_diffusion.loss.teacher_sees": "clean",
-            "train_diffusion.loss.logit_weight": 0.5,
-            "train_diffusion.loss.feature_weight": 0.1,
-        },
-    ),
+    ablation("teacher", "stage 1 is a clean teacher: its logits and features are learned", TAUGHT),
+    ablation("longer_teacher", "the same teacher, after a third of the epochs", TAUGHT, prior_share=1 / 3),
     ablation(
         "own_teacher",
         "its own answer for the clean face is learned",
@@ -200,6 +224,13 @@ ASKED = (
         "plain's own weights: flips averaged, as augmentation at test time",
         {"train_baseline.peer": PLAIN, **ORDINARY, "inference.flip_average": True},
         asks=PLAIN,
+    ),
+    Method(
+        "resnet18_both_sides",
+        "baseline",
+        "resnet18's own weights: flips averaged",
+        {"train_baseline.peer": "resnet18", **ORDINARY, "inference.flip_average": True},
+        asks="resnet18",
     ),
 )
 

@@ -40,6 +40,7 @@ class Course:
     darker_views: bool = False  # whether the loss wants a second, darker photograph of each face
     epochs_before: int = 0  # of an earlier stage, and
     epochs_after: int = 0  # of a later one, that share one schedule of the learning rate with this course
+    seen_before: int = 0  # epochs of earlier trainings whose dark images are not to be met again
 
 
 def fit(
@@ -94,8 +95,8 @@ def train_epoch(
     highest = [[group.setdefault("highest", group["lr"]) for group in o.param_groups] for o in optimisers]
     share = 0.0
     all_epochs = course.epochs_before + course.epochs + course.epochs_after
-    seed = course.compute.seed
-    stream = epoch_batches(train, targets, course.batches, course.camera, seed, epoch, device(), course.darker_views)
+    seed, seen = course.compute.seed, course.seen_before + epoch
+    stream = epoch_batches(train, targets, course.batches, course.camera, seed, seen, device(), course.darker_views)
     for step, batch in enumerate(stream, start=epoch * per_epoch):
         share = rate(step + course.epochs_before * per_epoch, all_epochs * per_epoch, course.optim)
         for optimiser, rates in zip(optimisers, highest, strict=True):

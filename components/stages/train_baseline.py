@@ -45,7 +45,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     places = [replace(place, checkpoint=state / f"checkpoint_{phase.name}.safetensors") for phase in plan[:-1]]
     done = 0
     for phase, own in zip(plan, [*places, place], strict=True):
-        for report in _train(params, own, phase):
+        for report in _train(params, own, phase, done):
             step = done + report.step
             if step > kept:
                 yield Report("train_baseline", step, wants.epochs, report.metrics)
@@ -57,8 +57,10 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     place.save("baseline", network, notes, [own.checkpoint for own in places])
 
 
-def _train(params: Params, place: Workplace, phase: Phase) -> Iterator[Report]:
-    """The reports of one phase: of the epochs that its checkpoint holds, then of those that are left."""
+def _train(params: Params, place: Workplace, phase: Phase, done: int) -> Iterator[Report]:
+    """The reports of one phase, after `done` epochs of others: of the epochs that its checkpoint holds, then of those
+    that are left.
+    """
     for epoch, metrics in enumerate(epoch_history(place.checkpoint), start=1):
         yield Report("train_baseline", epoch, phase.epochs, metrics)
     fill(phase.network, params.model.weights)
@@ -66,7 +68,7 @@ def _train(params: Params, place: Workplace, phase: Phase) -> Iterator[Report]:
         phase.network,
         loss=phase.loss,
         answer=lambda images, labels: phase.network(images),
-        course=params.course("train_baseline", phase.epochs),
+        course=params.course("train_baseline", phase.epochs, seen_before=done),
         objective=params.objective,
         watched=CLEAN if phase.clean else WATCHED,
     )

@@ -40,6 +40,21 @@ def test_one_schedule_spans_the_epochs_that_the_stages_get():
     assert (changed["train_prior"]["epochs_after"], changed["train_diffusion"]["epochs_before"]) == (0, 0)
 
 
+def test_the_papers_form_is_that_of_its_params_file():
+    paper, ours = (yaml.safe_load((PARAMS / f"{name}.yaml").read_text("utf-8")) for name in ("paper", "ferplus-mini"))
+    (form,) = chosen("lldif_paper")
+    changed = form.applied(ours, 100)
+    sizes = {"channels", "width", "llformer", "weights", "epochs", "adamw_rate"}
+
+    def without_sizes(part):
+        kept = part.items() if isinstance(part, dict) else ()
+        return {name: without_sizes(value) for name, value in kept if name not in sizes} or part
+
+    for section in ("model", "diffusion", "train_prior", "train_diffusion", "objective", "inference", "optim"):
+        assert without_sizes(changed[section]) == without_sizes(paper[section]), section
+    assert changed["train_prior"]["epochs"] == paper["train_prior"]["epochs"]
+
+
 def test_no_two_methods_have_one_name():
     names = [method.name for method in GROUPS["all"]]
     assert len(set(names)) == len(names)

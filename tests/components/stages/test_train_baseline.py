@@ -10,7 +10,8 @@ import yaml
 
 from components import experiment
 from components.config import ConfigError, parse
-from components.learning import inference
+from components.learning import inference, training
+from components.learning.batches import epoch_batches
 from components.learning.training import epochs_done
 from components.model.baselines import Ensemble, Plain
 from components.records import file_sha256
@@ -86,6 +87,18 @@ def test_the_peer_is_built_again_from_its_file(content, tables, whole, tmp_path,
     assert isinstance(model.network, kind)
     answers = model.network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
     assert answers.shape == (2, 7)
+
+
+def test_no_member_of_an_ensemble_meets_dark_images_that_another_met(content, tables, tmp_path, monkeypatch):
+    met = []
+
+    def watched(faces, targets, config, camera, seed, epoch, *more):
+        met.append(epoch)
+        return epoch_batches(faces, targets, config, camera, seed, epoch, *more)
+
+    monkeypatch.setattr(training, "epoch_batches", watched)
+    list(train(content, tables, tmp_path, "ensemble", 4))
+    assert met == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("peer", "epochs", "least"), [("distilled", 1, 2), ("ensemble", 2, 3)])
