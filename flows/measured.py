@@ -20,6 +20,10 @@ WORDS = {
 PROBES = {
     "one_chain": "Z-hat as inferred, one chain",
     "eight_chains": "Z-hat as inferred, eight chains averaged",
+    "one_step": "Z-hat in one step, T = 1",
+    "two_steps": "Z-hat in two steps, T = 2",
+    "four_steps": "Z-hat in four steps, T = 4",
+    "eight_steps": "Z-hat in eight steps, T = 8",
     "zero": "Z-hat = 0",
     "mean": "Z-hat = its mean over faces",
     "shuffled": "Z-hat of another face",
@@ -76,7 +80,7 @@ def trend(scores: dict[str, Any], models: dict[str, str]) -> list[dict[str, Any]
 def prior(probed: dict[str, Any]) -> dict[str, Any]:
     """What was asked of Z, each answer beside the model's own."""
     own = probed["lldif"]["one_chain"]["accuracy"]
-    rows = [_asked(words, probed["lldif"][name], own) for name, words in PROBES.items()]
+    rows = [_asked(words, probed["lldif"][name], own) for name, words in PROBES.items() if name in probed["lldif"]]
     rows += [
         _asked(words, probed["stage_one"][name], own) for name, words in TOLD.items() if name in probed["stage_one"]
     ]

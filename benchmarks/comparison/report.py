@@ -1,19 +1,22 @@
 """The lines of a comparison as a table in Markdown and a figure of accuracy by exposure."""
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparison import sanity
+from benchmarks.comparison import sanity, votes
 from benchmarks.comparison.methods import CEILING, PLAIN
 from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
 from components.data.table import read_known
 from components.learning import evaluation
 from components.learning.bootstrap import Estimate
-from components.learning.evaluation import Resampling, exposure_name
+from components.learning.evaluation import Predictions, Resampling, exposure_name
+from components.records import DataError
 from flows.charts import WIDTH, Axis, Point, Series, lines
 
 DARK = tuple(exposure_name(rung) for rung in evaluation.DARK_RUNGS)
@@ -43,11 +46,24 @@ METRICS = (
     Metric("calibration_error", "Calibration error, %", 100, 1),
     Metric("accuracy_at_80", "Accuracy at 80 % coverage, %", 100, 1),
 )
+REFITTED = Metric("nll", "Negative log-likelihood against the votes, the temperature refitted to them, nats", 1, 3)
 # one for each method, told apart on white (the first six: Okabe and Ito 2008, without black and yellow)
 COLOURS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
     *("#777777", "#8c6bb1", "#a6611a", "#4d9221", "#b2182b", "#1b1b1b"),
 )
+
+
+def comparable(found: Sequence[Line]) -> None:
+    """Raises DataError unless all runs but a tuning's trials had the same faces as often, and no seed comes twice."""
+    runs = [line for line in found if line["trial"] is None]
+    for key in ("experiment", "preset", "split", "epochs", "faces_seen"):
+        values = sorted({str(line[key]) for line in runs})
+        if len(values) > 1:
+            raise DataError(f"lines of {key} {', '.join(values)}: a table needs one; the rest belong in another --out")
+    twice = [name for name, count in Counter((line["method"], line["seed"]) for line in runs).items() if count > 1]
+    if twice:
+        raise DataError(f"lines of {twice[0][0]} seed {twice[0][1]}: more than one; the rest belong in another --out")
 
 
 def by_method(found: Sequence[Line]) -> dict[str, list[Line]]:
@@ -73,26 +89,19 @@ def mean_score(runs: Sequence[Line], metric: str) -> dict[str, float]:
 
 def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     """A table per metric. Differences to the method `against` need the predictions of both, which are under `root`
-    where they ran.
+    where they ran. Raises DataError where the lines are not of one comparison.
     """
+    comparable(found)
     methods = by_method(found)
-    apart = {
-        name: {where: difference(runs, methods.get(against, []), root, rungs) for where, rungs in TESTED.items()}
-        for name, runs in methods.items()
-    }
     parts = [provenance([line for runs in methods.values() for line in runs])]
+    apart = differences(methods, against, root, functools.cache(answers))
     for metric in METRICS:
         means = {name: mean_score(runs, metric.name) for name, runs in methods.items()}
-        if any(means.values()):
-            exposures = [name for name in COLUMNS if any(name in values for values in means.values())]
-            rows = []
-            for name in methods:
-                cells = [_cell(means[name].get(exposure), metric, name, exposure) for exposure in exposures]
-                intervals = [apart[name][where].get(metric.name) for where in TESTED]
-                rows.append([name, *cells, *(_interval(one, metric, name, against) for one in intervals)])
-            heads = [f"{where} less {against}'s, {CONFIDENCE:.0%} interval" for where in TESTED]
-            head = ["method", *exposures, *heads]
-            parts.append(f"**{metric.title}**\n\n{table(head, rows)}")
+        parts += [by_exposure(metric, means, apart, against)] if any(means.values()) else []
+    dark, refitted = {name: runs for name, runs in methods.items() if name != CEILING}, functools.cache(votes.answers)
+    means = {name: mean_score(votes.rescored(runs, root, refitted), REFITTED.name) for name, runs in dark.items()}
+    if any(means.values()):
+        parts.append(by_exposure(REFITTED, means, differences(dark, against, root, refitted), against))
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
     if PLAIN in methods and CEILING in methods:
@@ -104,6 +113,30 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
         parts.append(f"**Accuracy that more light gains, points**\n\n{table(*trends)}")
     parts.append(f"**What each run took**\n\n{costs(methods)}")
     return "\n\n".join(parts) + "\n"
+
+
+Differences = Mapping[str, Mapping[str, Mapping[str, Estimate]]]  # by method, place in TESTED, metric
+
+
+def differences(
+    methods: Mapping[str, Sequence[Line]], against: str, root: Path, read: Callable[[Path], Predictions]
+) -> Differences:
+    others = methods.get(against, [])
+    return {
+        name: {where: difference(runs, others, root, rungs, read) for where, rungs in TESTED.items()}
+        for name, runs in methods.items()
+    }
+
+
+def by_exposure(metric: Metric, means: Mapping[str, Mapping[str, float]], apart: Differences, against: str) -> str:
+    exposures = [name for name in COLUMNS if any(name in values for values in means.values())]
+    rows = []
+    for name, values in means.items():
+        cells = [_cell(values.get(exposure), metric, name, exposure) for exposure in exposures]
+        intervals = [apart[name][where].get(metric.name) for where in TESTED]
+        rows.append([name, *cells, *(_interval(one, metric, name, against) for one in intervals)])
+    heads = [f"{where} less {against}'s, {CONFIDENCE:.0%} interval" for where in TESTED]
+    return f"**{metric.title}**\n\n{table(['method', *exposures, *heads], rows)}"
 
 
 def provenance(found: Sequence[Line]) -> str:
@@ -136,7 +169,7 @@ def costs(methods: Mapping[str, Sequence[Line]]) -> str:
         figures = [f"{one['epochs']}", f"{one['faces_seen']:,}", f"{one['parameters']:,}", f"{one['flops'] / 1e6:.1f}"]
         rows.append([name, str(len(runs)), *figures, f"{seconds:.0f}", changes])
     return table(
-        ["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP a picture", "seconds", "changes"], rows
+        ["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP an answer", "seconds", "changes"], rows
     )
 
 
@@ -158,13 +191,24 @@ def _interval(one: Estimate | None, metric: Metric, method: str, against: str) -
     return f"{value} ({low} to {high})"
 
 
-def difference(runs: Sequence[Line], others: Sequence[Line], root: Path, rungs: Sequence[float]) -> dict[str, Estimate]:
+def answers(folder: Path) -> Predictions:
+    """Those of a run."""
+    return evaluation.read(folder / PREDICTIONS, ANSWERS)
+
+
+def difference(
+    runs: Sequence[Line],
+    others: Sequence[Line],
+    root: Path,
+    rungs: Sequence[float],
+    read: Callable[[Path], Predictions] = answers,
+) -> dict[str, Estimate]:
     """Over the exposures `rungs` and the seeds that both have; empty where predictions are not at hand."""
     ours, theirs = ({line["seed"]: root / "runs" / line["digest"] for line in side} for side in (runs, others))
     seeds = [s for s in ours if s in theirs and all((side[s] / PREDICTIONS).exists() for side in (ours, theirs))]
     if not seeds:
         return {}
-    one, other = ([evaluation.read(side[seed] / PREDICTIONS, ANSWERS) for seed in seeds] for side in (ours, theirs))
+    one, other = ([read(side[seed]) for seed in seeds] for side in (ours, theirs))
     exposures = [rung for rung in rungs if rung in one[0].exposures]
     if not exposures:
         return {}

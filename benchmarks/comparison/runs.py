@@ -1,5 +1,6 @@
 """Runs: trained by the stages themselves, judged on one split, several processes side by side."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -40,7 +41,28 @@ EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; an
 
 
 def execute(job: Job) -> None:
-    """Train and judge; leaves line.json and predictions.parquet in the job's folder. Goes on where a kill left it."""
+    """Train and judge; leaves line.json and predictions.parquet in the job's folder. Goes on where a kill left it.
+
+    Whoever asks for a run that another process is at waits for it, and finds it trained.
+    """
+    with alone(job.folder.with_suffix(".lock"), job.title):
+        _execute(job)
+
+
+@contextmanager
+def alone(path: Path, title: str) -> Iterator[None]:
+    """Hold the lock at `path`, which a killed process lets go of."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{title}: another process is at it; waiting")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _execute(job: Job) -> None:
     params = parse(experiment.Experiment, job.content, Path(job.arena.experiment))
     if job.lender and not job.folder.exists():
         borrow(job, job.lender)
@@ -106,6 +128,7 @@ def judged(job: Job) -> Line:
     network = model.network.requires_grad_(False)
     parameters, flops = cost(network, torch.zeros(1, channels, height, width, dtype=torch.uint8))
     network.to(device())
+    flops *= 2 if model.flip_average else 1  # an answer is of the face and its mirror image
     faces = read_split(job.folder / "faces.parquet", job.arena.split)
     dark = read_dark(job.folder / f"dark_{job.arena.split}.parquet")
     ladder = evaluation.of(dark, inference.predict(model, dark.images))
@@ -183,9 +206,10 @@ def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
     failures: list[str] = []
     if workers == 1:
         for job in left:
-            failure = attempt(job)
-            failures += [failure] if failure else []
-            collect(job, out)
+            if failure := attempt(job):
+                failures.append(failure)
+            else:
+                collect(job, out)
         return failures
     context, running = multiprocessing.get_context("spawn"), dict[SpawnProcess, Job]()
     while left or running:
@@ -198,7 +222,8 @@ def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
             job = running.pop(process)
             if process.exitcode:
                 failures.append(f"{job.title}: failed")
-            collect(job, out)
+            else:
+                collect(job, out)
     return failures
 
 
@@ -217,13 +242,10 @@ def _in_its_own_process(job: Job) -> None:
 
 
 def collect(job: Job, out: Path) -> None:
-    """Move the job's line, if it got that far, to the end of `out`."""
-    left = job.folder / "line.json"
-    if left.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("a", encoding="utf-8") as stream:
-            stream.write(left.read_text())
-        left.unlink()
+    """Add the job's line to the end of `out`."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write((job.folder / "line.json").read_text())
 
 
 def lines(out: Path) -> list[Line]:

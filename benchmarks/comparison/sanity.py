@@ -17,6 +17,10 @@ PROBES = {  # heads by probe, as components.learning.probes names them
     "lldif": {
         "one_chain": "K = 1",
         "eight_chains": "K = 8",
+        "one_step": "T = 1",
+        "two_steps": "T = 2",
+        "four_steps": "T = 4",
+        "eight_steps": "T = 8",
         "zero": "Z-hat = 0",
         "mean": "mean Z-hat",
         "shuffled": "shuffled Z-hat",

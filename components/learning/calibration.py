@@ -21,8 +21,8 @@ class Calibration:
         return (logits.float() / self.temperature + torch.tensor(self.offsets, device=logits.device)).softmax(dim=1)
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that logits (N, K) are to be divided by so that the labels (N,) are likeliest.
+def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """The temperature that logits (N, K) are to be divided by so that the targets (N, K), shares, are likeliest.
 
     Rounded, so that it does not carry the last bits of a search; between .05 and 20.
     """
@@ -32,7 +32,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
-        return -float(scaled[np.arange(len(labels)), labels].mean())
+        return -float((targets * scaled).sum(axis=1).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
     return round(float(np.exp(found.x)), 3)

@@ -19,6 +19,7 @@ from components.learning.metrics import score
 from components.model.lldif import LLDif, StageOne
 
 FACES_AT_ONCE = 256
+STEPS = {"one_step": 1, "two_steps": 2, "four_steps": 4, "eight_steps": 8}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class _Priors:
     """What both stages make of the faces, once for all probes."""
 
     chains: Tensor  # (STORED_STARTS, N, C_z): Z-hat of each chain
+    hurried: dict[str, Tensor]  # (N, C_z) each: Z-hat of the first chain in so many steps; an MLP has none
     taught: dict[str, Tensor]  # (N, C_z) each: Z of stage 1, by what it was told
 
 
@@ -45,6 +47,7 @@ def probe(
 ) -> dict[str, Any]:
     """{"lldif": {probe: {"accuracy", "nll"}}, "stage_one": {..}, "prior": {..}, "shuffled_gap": {..}}, rounded.
 
+    A chain is also asked in 1, 2, 4 and 8 steps, whatever the T that it was trained in.
     prior: the standard deviation across faces, mean over the channels, of Z-hat (one chain) and of stage 1's Z, and
     that of Z-hat across chains. shuffled_gap: accuracy and negative log-likelihood of one chain less those with another
     face's Z-hat, with paired intervals. Stage 1 is shown the image that its Z is made of, and asked without and with a
@@ -86,16 +89,24 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
     if stage_one.prior.config.label_input:
         wrong = (labels + 1) % faces.votes.shape[1]
         told |= {"without_label": (labels, ~everyone), "wrong_label": (wrong, everyone)}
+    denoisers = {name: network.denoiser.asked_in(steps) for name, steps in STEPS.items()}
+    if network.denoiser.config.form == "mlp":
+        denoisers = {}
     chains: list[Tensor] = []
+    hurried: dict[str, list[Tensor]] = {name: [] for name in denoisers}
     taught: dict[str, list[Tensor]] = {name: [] for name in told}
     for part in torch.arange(len(labels)).split(FACES_AT_ONCE):
         dark, clean = _images(faces.dark[part], place), _images(faces.clean[part], place)
         seen = network.see(dark)
         chains.append(torch.stack([network.infer_prior(seen, start.expand(len(part), -1)) for start in network.starts]))
+        first, condition = network.starts[:1].expand(len(part), -1), network.condition_of(seen)
+        for name, denoiser in denoisers.items():
+            hurried[name].append(denoiser(first, condition))
         seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
         for name, (given, heard) in told.items():
             taught[name].append(stage_one.true_prior(seen_dark, seen_clean, given[part], heard[part]))
-    return _Priors(torch.cat(chains, dim=1), {name: torch.cat(parts) for name, parts in taught.items()})
+    whole = [{name: torch.cat(parts) for name, parts in found.items()} for found in (hurried, taught)]
+    return _Priors(torch.cat(chains, dim=1), *whole)
 
 
 def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -104,6 +115,8 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
     chains = [_answers(network, dark, one) for one in priors.chains]
     yield "one_chain", chains[0]
     yield "eight_chains", torch.stack(chains).logsumexp(dim=0) - np.log(len(chains))
+    for name, own in priors.hurried.items():
+        yield name, _answers(network, dark, own)
     yield "zero", _answers(network, dark, torch.zeros_like(z))
     yield "mean", _answers(network, dark, z.mean(dim=0).expand_as(z))
     yield "shuffled", _answers(network, dark, z[other])

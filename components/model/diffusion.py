@@ -1,5 +1,6 @@
 """Stage 2's diffusion over the prior: from pure noise to Z-hat, given what the dark image says."""
 
+import copy
 from typing import Literal
 
 import torch
@@ -38,6 +39,12 @@ class Denoiser(nn.Module):
         if self.config.form == "mlp":
             return self.predict(torch.zeros_like(start), 0, condition)
         return sample(lambda z, t: self.z0(z, t, condition), start, self.plan)
+
+    def asked_in(self, steps: int) -> "Denoiser":
+        """The same weights, in another number of steps T than they were trained in."""
+        other = copy.copy(self)
+        other.plan = schedule(steps)
+        return other
 
     def z0(self, z_t: Tensor, t: int, condition: Tensor) -> Tensor:
         """The Z_0 (B, C) that Z_t (B, C) of step t, counted from 0, comes from."""

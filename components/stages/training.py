@@ -99,7 +99,8 @@ class Workplace:
         flips = inference_config.flip_average
         logits = inference.logits(network.eval(), self.valid.images, flips)
         return {
-            "temperature": fit_temperature(logits, self.valid.labels),
+            # to labels, not votes: a confidence is the chance of the majority's word
+            "temperature": fit_temperature(logits, np.eye(len(self.faces.classes))[self.valid.labels]),
             "offsets": adjusted(log_shares(self.train, objective), inference_config.adjustment),
             "flip_average": flips,
         }

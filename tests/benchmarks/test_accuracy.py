@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,6 +180,30 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_in_the_same_bytes(com
     assert [line.split()[4] for line in told] == ["2/3", "3/3"]  # the epoch after the last checkpoint, and on
     whole = plain_job(params, compared).folder
     assert file_sha256(job.folder / "baseline.safetensors") == file_sha256(whole / "baseline.safetensors")
+
+
+def test_two_comparisons_that_want_one_run_do_not_train_it_at_once(params, tmp_path, monkeypatch):
+    """The second finds it locked, waits for the first, and trains nothing."""
+    job, told = plain_job(params, tmp_path, epochs=1), []
+    first, waiting = threading.Event(), threading.Event()
+
+    def say(line: str) -> None:
+        told.append(line)
+        if " 1/1 " in line:
+            first.set()
+            assert waiting.wait(60)
+        elif "waiting" in line:
+            waiting.set()
+
+    monkeypatch.setattr(runs, "say", say)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(runs.execute, job)
+        assert first.wait(60)
+        other = pool.submit(runs.execute, job)
+        one.result()
+        other.result()
+    assert [line for line in told if " 1/1 " in line] == told[:1]
+    assert told[1:] == ["plain seed 1: another process is at it; waiting"]
 
 
 def test_several_processes_side_by_side_leave_the_same_weights(compared, params, tmp_path):

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks.comparison import report
+from benchmarks.comparison import report, votes
 from benchmarks.comparison.runs import ANSWERS, PREDICTIONS
 from components.data import table
 from components.learning import evaluation
 from components.learning.evaluation import Predictions
-from components.records import Face
+from components.records import DataError, Face
 
 FACES, RUNGS = 40, {"clean": 1.0, "0.2": 0.2, "0.05": 0.05}
 
@@ -109,6 +109,36 @@ def test_a_difference_is_over_the_seeds_that_both_have_with_an_interval(predicte
     assert head[5].startswith("mean dark less other's")
     assert plain[5].startswith("-50.0 (-")
     assert other[5] == "–"
+
+
+def test_likelihood_with_the_temperature_refitted_asks_nothing_of_calibration(predicted):
+    """`blunt` knows what `other` knows, and says it with less confidence."""
+    text = report.markdown(LINES, predicted)
+    path = predicted / "runs" / "other-1" / PREDICTIONS
+    sharp = evaluation.read(path, ANSWERS)
+    blunt = np.where(sharp.probabilities > 0.5, 0.6, 0.4).astype(np.float32)
+    evaluation.write(path, {ANSWERS: replace(sharp, probabilities=blunt)})
+    heading = "Negative log-likelihood against the votes, the temperature refitted"
+    assert rows(text, heading)[3][:5] == rows(report.markdown(LINES, predicted), heading)[3][:5]
+    assert votes.answers(path.parent).probabilities.max() > 0.99  # it is never wrong
+    unsure = votes.refitted(replace(sharp, votes=np.full_like(sharp.votes, 0.5)))
+    assert unsure.probabilities == pytest.approx(0.5, abs=0.03)
+    assert unsure.ids == sharp.ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"epochs": 40}, r"^lines of epochs 24, 40: a table needs one; the rest belong in another --out$"),
+        ({"preset": "small"}, r"^lines of preset small, tiny: "),
+        ({"split": "test"}, r"^lines of split test, valid: "),
+        ({"seed": 1}, r"^lines of plain seed 1: more than one; the rest belong in another --out$"),
+    ],
+)
+def test_lines_of_two_comparisons_make_no_table(tmp_path, changes, says):
+    with pytest.raises(DataError, match=says):
+        report.markdown([*LINES, {**line("plain", 3, 0.5), **changes}], tmp_path)
+    assert report.markdown([*LINES, {**line("plain", 3, 0.5, trial=1), **changes}], tmp_path)
 
 
 def test_a_method_against_itself_differs_by_nothing(predicted):

@@ -13,13 +13,18 @@ def test_a_known_temperature_is_found_again(temperature):
     generator = np.random.default_rng(3)
     honest = generator.normal(0, 2, (20_000, 5))
     labels = (softmax(honest, axis=1).cumsum(axis=1) < generator.random((20_000, 1))).sum(axis=1)
-    assert fit_temperature(honest * temperature, labels) == pytest.approx(temperature, rel=0.03)
+    assert fit_temperature(honest * temperature, np.eye(5)[labels]) == pytest.approx(temperature, rel=0.03)
+
+
+def test_votes_are_met_by_the_temperature_that_makes_them():
+    honest = np.random.default_rng(3).normal(0, 2, (2000, 5))
+    assert fit_temperature(honest * 1.7, softmax(honest, axis=1)) == pytest.approx(1.7, rel=0.001)
 
 
 def test_it_changes_no_answer_and_lowers_the_loss_of_an_overconfident_model():
     generator = np.random.default_rng(4)
     logits, labels = generator.normal(0, 10, (500, 4)), generator.integers(0, 4, 500)
-    found = fit_temperature(logits, labels)
+    found = fit_temperature(logits, np.eye(4)[labels])
 
     def loss(scale):
         return -np.log(softmax(logits / scale, axis=1)[np.arange(500), labels]).mean()

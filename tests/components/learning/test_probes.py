@@ -16,7 +16,8 @@ from components.model.lldif import LLDif, StageOne
 FACES = 42
 DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1)
 AS_IT_IS = Calibration(1.0, (0.0,) * 7)
-OF_LLDIF = ["one_chain", "eight_chains", "zero", "mean", "shuffled", "oracle", "image_shuffled"]
+IN_STEPS = ["one_step", "two_steps", "four_steps", "eight_steps"]
+OF_LLDIF = ["one_chain", "eight_chains", *IN_STEPS, "zero", "mean", "shuffled", "oracle", "image_shuffled"]
 HOW = Resampling.of([f"f{number}" for number in range(FACES)], [""] * FACES, 100, 0.95, 1)
 
 
