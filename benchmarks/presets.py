@@ -55,7 +55,7 @@ def cost_of(case: Case) -> tuple[int, int]:
     config = LLformerConfig.model_validate(
         {"preset": case.preset, "landmarks": case.landmarks, "images": case.images, "drop_path": 0.0}
     )
-    network = LLformer(config, case.channels, PRIOR_CHANNELS, CLASSES)
+    network = LLformer(config, case.channels, PRIOR_CHANNELS, CLASSES, case.channels, frozen_landmarks=True)
     return cost(network, torch.zeros(1, case.channels, case.size, case.size), torch.zeros(1, PRIOR_CHANNELS))
 
 

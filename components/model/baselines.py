@@ -102,7 +102,9 @@ class Poster(nn.Module):
         places = 3 + sizes.fusion_depth
         drops = [config.llformer.drop_path * place / (places - 1) for place in range(places)]
         planes, token = light.planes_of(config.light, faces.shape[2]), sizes.token_channels
-        self.dlnet = DLNet(replace(sizes.dlnet, channels=widths), planes, "own", "own", drops[:3])
+        self.dlnet = DLNet(
+            replace(sizes.dlnet, channels=widths), planes, "own", "own", drops[:3], faces.shape[2], False
+        )
         self.tokens = nn.ModuleList(nn.Linear(width, token) for width in widths)
         self.scale_embedding = nn.Parameter(torch.zeros(3, 1, token))
         self.fusion = nn.Sequential(

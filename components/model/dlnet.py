@@ -3,6 +3,8 @@
 At each scale the landmark features ask and the image features answer: cross-attention inside windows.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,29 +15,48 @@ from components.model.mobilefacenet import MobileFaceNet
 from components.model.presets import DLNetSizes, Three
 
 CROP = 112  # the side, in pixels, of the faces that both pretrained backbones know
-# from faces of mean 0 and deviation 1 to the contrast that they know: of values in [-1, 1], and of ImageNet's deviation
-IR50_CONTRAST, MOBILEFACENET_CONTRAST = 0.5, 1.0
+
+
+class Contrast(NamedTuple):
+    """From faces of mean 0 and deviation 1 to the values that a backbone knows."""
+
+    deviation: float
+    limit: float  # nothing lies beyond
+
+
+IR50_CONTRAST = Contrast(0.5, 1.0)  # pixels in [-1, 1]
+MOBILEFACENET_CONTRAST = Contrast(1.0, 2.6)  # ImageNet's mean and deviation, which leave white at 2.2 to 2.6
 
 
 class DLNet(nn.Module):
     """What is seen of faces (B, C, H, W) to O1 .. O3, each (B, C_i, H_i, W_i), on the grids of the image branch.
 
-    landmarks: "own", a second small encoder that nobody tells what a landmark is, or "mobilefacenet", frozen.
-    images: "own" or "ir50". The pretrained ones come with random weights; components.model.pretrained fills them.
+    landmarks: "own", a second small encoder that nobody tells what a landmark is, or "mobilefacenet", frozen if
+    `frozen`. images: "own" or "ir50". The pretrained ones come with random weights; components.model.pretrained fills
+    them. They are shown the first `image_channels` planes, the photograph itself.
     """
 
-    def __init__(self, sizes: DLNetSizes, channels: int, landmarks: str, images: str, drops: list[float]) -> None:
+    def __init__(
+        self,
+        sizes: DLNetSizes,
+        channels: int,
+        landmarks: str,
+        images: str,
+        drops: list[float],
+        image_channels: int,
+        frozen: bool,
+    ) -> None:
         super().__init__()
         self.image_branch: Encoder | Pretrained
         self.landmark_branch: Encoder | Pretrained
         if images == "ir50":
-            self.image_branch = Pretrained(IR50(), IR50_CONTRAST, frozen=False)
+            self.image_branch = Pretrained(IR50(), IR50_CONTRAST, image_channels, frozen=False)
             self.fit_images = fitting(self.image_branch.channels, sizes.channels, stride=2)
         else:
             self.image_branch = Encoder(sizes, channels)
             self.fit_images = fitting(self.image_branch.channels, sizes.channels, stride=1)
         if landmarks == "mobilefacenet":
-            self.landmark_branch = Pretrained(MobileFaceNet(), MOBILEFACENET_CONTRAST, frozen=True)
+            self.landmark_branch = Pretrained(MobileFaceNet(), MOBILEFACENET_CONTRAST, image_channels, frozen)
         else:
             self.landmark_branch = Encoder(sizes, channels)
         self.fit_landmarks = fitting(self.landmark_branch.channels, sizes.channels, stride=1)
@@ -80,9 +101,9 @@ class Encoder(nn.Module):
 class Pretrained(nn.Module):
     """A backbone that knows faces in colour, 112 x 112: any size, grey or colour, is brought to that."""
 
-    def __init__(self, network: IR50 | MobileFaceNet, contrast: float, frozen: bool) -> None:
+    def __init__(self, network: IR50 | MobileFaceNet, contrast: Contrast, image_channels: int, frozen: bool) -> None:
         super().__init__()
-        self.network, self.contrast, self.frozen = network, contrast, frozen
+        self.network, self.contrast, self.image_channels, self.frozen = network, contrast, image_channels, frozen
         self.channels = network.channels
         self.network.requires_grad_(not frozen)
 
@@ -90,8 +111,9 @@ class Pretrained(nn.Module):
         return super().train(mode and not self.frozen)  # frozen: its batch statistics too
 
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        colour = seen[:, :3] if seen.shape[1] >= 3 else seen[:, :1].expand(-1, 3, -1, -1)
-        return self.network(resized((colour * self.contrast).clamp(-1, 1), CROP, CROP))
+        deviation, limit = self.contrast
+        shown = (seen[:, : self.image_channels] * deviation).clamp(-limit, limit)
+        return self.network(resized(shown.expand(-1, 3, -1, -1), CROP, CROP))
 
 
 class CrossAttention(nn.Module):

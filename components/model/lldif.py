@@ -38,7 +38,14 @@ class GuidedRecogniser(nn.Module):
         super().__init__()
         self.config = config
         self.planes = planes_of(config.light, faces.shape[2])
-        self.llformer = LLformer(config.llformer, self.planes, config.prior.channels, len(faces.classes))
+        self.llformer = LLformer(
+            config.llformer,
+            self.planes,
+            config.prior.channels,
+            len(faces.classes),
+            image_channels=faces.shape[2],
+            frozen_landmarks=config.weights.mobilefacenet is not None,  # random ones would know nothing for ever
+        )
         self.exposure = ExposureCondition(config.prior.channels) if config.exposure_condition else None
 
     def see(self, images: Tensor) -> Seen:
@@ -100,10 +107,11 @@ class LLDif(GuidedRecogniser):
     def start_from(self, stage_one: StageOne, warm: bool, frozen_encoder: bool) -> None:
         """Take stage 1's E_I, PNET_2 where its shape is PNET_1's, and, if `warm`, the recogniser.
 
-        E_I stays as it is where `frozen_encoder` [L, D]; else it goes on learning, as a part of the condition.
+        E_I stays as it is where `frozen_encoder` [L, D], and where it is CLIP's; else it goes on learning, as a part of
+        the condition.
         """
-        self.frozen_encoder = frozen_encoder
-        self.image_encoder.requires_grad_(not frozen_encoder)
+        self.frozen_encoder = frozen_encoder or self.image_encoder.pretrained
+        self.image_encoder.requires_grad_(not self.frozen_encoder)
         self.image_encoder.load_state_dict(stage_one.prior.image_encoder.state_dict())
         if not self.config.prior.label_input:
             self.condition.load_state_dict(stage_one.prior.network.state_dict())

@@ -33,9 +33,20 @@ class LLformerConfig(Config):
 
 
 class LLformer(nn.Module):
-    """What is seen of faces (B, C, H, W), as components.model.light gives it, and Z (B, C_z) to logits (B, K)."""
+    """What is seen of faces (B, C, H, W), as components.model.light gives it, and Z (B, C_z) to logits (B, K).
 
-    def __init__(self, config: LLformerConfig, channels: int, prior_channels: int, classes: int) -> None:
+    The first `image_channels` of the C planes are the photograph, what pretrained branches are shown.
+    """
+
+    def __init__(
+        self,
+        config: LLformerConfig,
+        channels: int,
+        prior_channels: int,
+        classes: int,
+        image_channels: int,
+        frozen_landmarks: bool,
+    ) -> None:
         super().__init__()
         sizes = PRESETS[config.preset]
         self.width = sizes.token_channels  # D
@@ -45,7 +56,8 @@ class LLformer(nn.Module):
         into = list(sizes.channels)  # channels of x_i = concat(F_i, O_i)
         self.dlnet: DLNet | None = None
         if config.landmarks != "none":
-            self.dlnet = DLNet(sizes.dlnet, channels, config.landmarks, config.images, drops[:3])
+            kinds = config.landmarks, config.images
+            self.dlnet = DLNet(sizes.dlnet, channels, *kinds, drops[:3], image_channels, frozen_landmarks)
             into = [f + o for f, o in zip(into, sizes.dlnet.channels, strict=True)]
         self.tokens = nn.ModuleList(nn.Linear(width, self.width) for width in into)
         self.scale_embedding = nn.Parameter(torch.zeros(3, 1, self.width))

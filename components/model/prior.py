@@ -54,8 +54,12 @@ class FaceEncoder(nn.Module):
             self.network = ImageEncoder(planes_of(light, image_channels), config.width)
         self.features = self.network.features
 
+    @property
+    def pretrained(self) -> bool:
+        return isinstance(self.network, ClipImageEncoder)
+
     def forward(self, seen: Seen) -> Tensor:
-        shown = as_picture(seen, self.image_channels) if isinstance(self.network, ClipImageEncoder) else seen.planes
+        shown = as_picture(seen, self.image_channels) if self.pretrained else seen.planes
         return self.network(shown)  # (B, D)
 
 

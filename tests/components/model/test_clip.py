@@ -19,6 +19,7 @@ from torch import Tensor
 from components.config import ConfigError
 from components.model import clip
 from components.model.clip import ClipConfig, ClipImageEncoder, ClipTextEncoder
+from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.records import DataError
 
 BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]  # those that stand for themselves in CLIP's vocabulary
@@ -156,6 +157,25 @@ def test_clip_is_frozen_and_never_in_training_mode(tiny):
     assert not [name for name, module in holder[0].named_modules() if module.training]
     assert not holder[0](torch.rand(1, 1, 32, 32)).requires_grad
     assert not holder[1]().requires_grad
+
+
+@pytest.mark.parametrize("asked_to_freeze", [False, True])
+def test_clip_stays_frozen_in_both_stages_though_own_encoders_would_learn_on(
+    tiny, small_model, diffusion, asked_to_freeze
+):
+    faces = FacesConfig(classes=("a", "b"), shape=(32, 32, 1))
+    config = small_model()
+    config = config.model_copy(update={"prior": config.prior.model_copy(update={"clip": str(tiny)})})
+    stage_one = StageOne(config, faces)
+    stage_two = LLDif(stage_one.config, diffusion(), faces)
+    stage_two.start_from(stage_one, warm=True, frozen_encoder=asked_to_freeze)
+    seen = stage_two.train().see(torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8))
+    stage_two.infer_prior(seen, torch.randn(2, config.prior.channels)).square().sum().backward()
+    towers = [network for network in (*stage_one.modules(), *stage_two.modules()) if type(network) is ClipImageEncoder]
+    assert len(towers) == 2
+    assert not [name for tower in towers for name, value in tower.named_parameters() if value.requires_grad]
+    assert not any(tower.training for tower in towers)
+    assert all(value.grad is not None for value in stage_two.condition.parameters())
 
 
 def test_a_models_own_file_is_all_that_is_needed_to_build_the_encoders_again(copy, tmp_path):

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from components.model.dlnet import (
+    IR50_CONTRAST,
+    MOBILEFACENET_CONTRAST,
     CrossAttention,
     DLNet,
     Pretrained,
@@ -22,9 +24,9 @@ from components.model.presets import PRESETS
 TINY = PRESETS["tiny"].dlnet
 
 
-def branch(landmarks: str = "own", images: str = "own", channels: int = 1) -> DLNet:
+def branch(landmarks: str = "own", images: str = "own", channels: int = 1, frozen: bool = True) -> DLNet:
     torch.manual_seed(0)
-    return DLNet(TINY, channels, landmarks, images, [0.0, 0.0, 0.0])
+    return DLNet(TINY, channels, landmarks, images, [0.0, 0.0, 0.0], channels if channels < 9 else 3, frozen)
 
 
 @settings(deadline=None, max_examples=60)
@@ -119,23 +121,34 @@ def test_a_pretrained_backbone_is_shown_faces_in_colour_of_its_own_size_and_cont
         def forward(self, x: Tensor) -> Tensor:
             return x
 
-    eye = Pretrained(Eye(), 0.5, frozen=True)
-    grey = torch.randn(2, 1, 48, 48)
+    eye = Pretrained(Eye(), IR50_CONTRAST, 1, frozen=True)
+    grey = torch.randn(2, 3, 48, 48)  # one photograph, and two that are blurred
     shown = eye(grey)
     assert shown.shape == (2, 3, 112, 112)
     assert torch.equal(shown[:, 0], shown[:, 2])
-    assert torch.allclose(shown, resized((grey * 0.5).clamp(-1, 1), 112, 112).expand_as(shown), atol=1e-6)
-    assert shown.min() >= -1
-    assert shown.max() <= 1
+    assert torch.allclose(shown, resized((grey[:, :1] * 0.5).clamp(-1, 1), 112, 112).expand_as(shown), atol=1e-6)
+    assert shown.min() == -1
+    assert shown.max() == 1
     colour = torch.randn(2, 9, 112, 112) / 9
-    assert torch.equal(eye(colour), colour[:, :3] * 0.5)
+    assert torch.equal(Pretrained(Eye(), IR50_CONTRAST, 3, frozen=True)(colour), colour[:, :3] * 0.5)
 
 
-@pytest.mark.parametrize(("landmarks", "images"), [("own", "own"), ("mobilefacenet", "own")])
-def test_a_gradient_reaches_everything_but_what_is_frozen(landmarks, images):
-    network = branch(landmarks, images).train()
+def test_mobilefacenet_is_shown_as_much_contrast_as_imagenets_mean_and_deviation_leave():
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    white, black = (1 - mean) / deviation, -mean / deviation
+    assert white.max() - 0.05 < MOBILEFACENET_CONTRAST.limit < white.max() + 0.05
+    assert MOBILEFACENET_CONTRAST.limit > -black.min()
+    assert MOBILEFACENET_CONTRAST.deviation == 1
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "images", "known"),
+    [("own", "own", False), ("mobilefacenet", "own", True), ("mobilefacenet", "own", False)],
+)
+def test_a_gradient_reaches_everything_but_what_is_frozen(landmarks, images, known):
+    network = branch(landmarks, images, frozen=known).train()
     sum(x.square().sum() for x in network(torch.randn(2, 1, 48, 48))).backward()
-    frozen = "landmark_branch.network." if landmarks == "mobilefacenet" else "nothing"
+    frozen = "landmark_branch.network." if known else "nothing"
     for name, value in network.named_parameters():
         if name.startswith(frozen):
             assert value.grad is None, name
@@ -145,7 +158,7 @@ def test_a_gradient_reaches_everything_but_what_is_frozen(landmarks, images):
 
 def test_a_frozen_backbone_keeps_its_batch_statistics_and_a_trained_one_does_not():
     for network, frozen in ((MobileFaceNet(), True), (IR50(), False)):
-        wrapped = Pretrained(network, 0.5, frozen=frozen).train()
+        wrapped = Pretrained(network, IR50_CONTRAST, 1, frozen=frozen).train()
         before = {name: value.clone() for name, value in wrapped.state_dict().items()}
         wrapped(torch.randn(2, 1, 32, 32))
         same = [torch.equal(value, before[name]) for name, value in wrapped.state_dict().items()]

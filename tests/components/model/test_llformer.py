@@ -15,7 +15,7 @@ CLASSES, PRIOR = 8, 64
 def recogniser(channels: int = 1, **changes) -> LLformer:
     torch.manual_seed(0)
     config = {"preset": "tiny", "landmarks": "none", "images": "own", "drop_path": 0.0} | changes
-    return LLformer(LLformerConfig(**config), channels, PRIOR, CLASSES)
+    return LLformer(LLformerConfig(**config), channels, PRIOR, CLASSES, channels, frozen_landmarks=True)
 
 
 def seen(count: int, channels: int = 1, size: int = 48) -> torch.Tensor:
