@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--split", choices=("valid", "test"), default="valid", help="which faces are judged")
     what.add_argument("--budget", type=float, metavar="MINUTES", help="take fewer epochs, seeds or faces, to fit")
     what.add_argument("--sweep-trials", type=int, default=0, metavar="N", help="tune every method first, on valid")
-    what.add_argument("--sweep-epochs", type=int, default=6, metavar="N", help="of a trial, at most")
+    what.add_argument("--sweep-epochs", type=int, default=6, metavar="N", help="of a trial")
     what.add_argument("--workers", type=int, metavar="N", help="runs at a time; else a core each, or one on a GPU")
     what.add_argument("--threads", type=int, default=1, metavar="N", help="of each run")
     what.add_argument("--out", type=Path, default=ROOT / "lines.jsonl", metavar="JSONL")
@@ -88,7 +88,7 @@ def compare(given: argparse.Namespace) -> int:
         jobs = []
         for seed, method in itertools.product(range(1, plan.seeds + 1), part):
             best = settled.get(method.asks or method.name, tuning.AS_IT_IS)
-            jobs.append(arena.job(method, seed, best.epochs(plan.epochs), best.changes, trials=given.sweep_trials))
+            jobs.append(arena.job(method, seed, plan.epochs, best.changes, trials=given.sweep_trials))
         failed |= complain(runs.run(jobs, given.out, min(workers, len(jobs))))
     return show(given.out, given.root, given.against) or failed
 

@@ -1,4 +1,8 @@
-"""Tuning: every method gets the same trials, short ones, judged on valid; its best settings are used at full length."""
+"""Tuning: every method gets the same trials, short ones, judged on valid; its best settings are used at full length.
+
+Optimiser and rates are drawn. Epochs are not: all methods see as many faces, and a trial that saw fewer than its rivals
+would lose by that alone.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +17,6 @@ from benchmarks.comparison.runs import Line
 
 KINDS = ("muon", "adamw")
 RATES = {"optim.muon_rate": (0.005, 0.05), "optim.adamw_rate": (0.0005, 0.008)}  # drawn log-uniformly
-EPOCH_SHARES = (0.5, 0.75, 1.0)  # of a method's epochs: a shorter training anneals earlier
-LEAST_EPOCHS = 3
 SEED = 1
 
 
@@ -24,13 +26,9 @@ class Settings:
 
     number: int  # 0: the params file as it is
     changes: Mapping[str, Any]
-    epoch_share: float
-
-    def epochs(self, total: int) -> int:
-        return max(min(LEAST_EPOCHS, total), round(self.epoch_share * total))
 
 
-AS_IT_IS = Settings(0, {}, 1.0)
+AS_IT_IS = Settings(0, {})
 
 
 def settings(trials: int) -> list[Settings]:
@@ -43,13 +41,13 @@ def _draw(number: int) -> Settings:
     changes: dict[str, Any] = {"optim.kind": str(generator.choice(KINDS))}
     for place, (low, high) in RATES.items():
         changes[place] = float(f"{np.exp(generator.uniform(np.log(low), np.log(high))):.2g}")
-    return Settings(number, changes, float(generator.choice(EPOCH_SHARES)))
+    return Settings(number, changes)
 
 
 def trials(arena: Arena, methods: Sequence[Method], tried: Sequence[Settings], epochs: int) -> list[Job]:
-    """The jobs of a tuning whose trials take at most so many epochs: always judged on valid."""
+    """The jobs of a tuning whose trials take so many epochs: always judged on valid."""
     valid = replace(arena, split="valid")
-    return [valid.job(method, SEED, one.epochs(epochs), one.changes, one.number) for one in tried for method in methods]
+    return [valid.job(method, SEED, epochs, one.changes, one.number) for one in tried for method in methods]
 
 
 def best(tried: Sequence[Settings], jobs: Sequence[Job], found: Sequence[Line]) -> dict[str, Settings]:

@@ -23,11 +23,10 @@ def line(job, accuracy: float, clean: float = 0.5) -> dict:
     return {"digest": job.digest, "scores": scores}
 
 
-def test_the_first_trial_is_the_params_file_and_the_rest_vary_rate_optimiser_and_epochs():
+def test_the_first_trial_is_the_params_file_and_the_rest_vary_optimiser_and_rates():
     first, *rest = tuning.settings(40)
     assert first == tuning.AS_IT_IS
     assert {one.changes["optim.kind"] for one in rest} == set(tuning.KINDS)
-    assert {one.epoch_share for one in rest} == set(tuning.EPOCH_SHARES)
     for place, (low, high) in tuning.RATES.items():
         drawn = [one.changes[place] for one in rest]
         assert low <= min(drawn) < 2 * low
@@ -46,7 +45,7 @@ def test_every_method_gets_the_same_trials_and_none_reads_the_test_split(arena):
     assert len(by_method["plain"]) == 4
     assert all(trials == by_method["plain"] for trials in by_method.values())
     assert {job.arena.split for job in jobs} == {"valid"}
-    assert max(job.epochs for job in jobs) == 8
+    assert {job.epochs for job in jobs} == {8}  # a shorter one would lose by that alone
 
 
 def test_the_best_trial_is_that_of_the_highest_accuracy_in_the_dark_and_ties_go_to_the_lower_number(arena):
