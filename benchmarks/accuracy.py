@@ -9,15 +9,17 @@ checkpoint. Needs components alone (and the packages that they need), on a CPU o
 
 import argparse
 import itertools
+import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import budget, methods, report, runs, tuning
 from benchmarks.comparison.budget import Plan
-from benchmarks.comparison.jobs import Arena, prepare, say
+from benchmarks.comparison.jobs import Arena, digest, prepare, say
 from benchmarks.comparison.methods import overridden
 from components import atomic
 from components.config import ConfigError, read_yaml
@@ -110,13 +112,22 @@ def train_faces(arena: Arena) -> int:
 def affordable_comparison(
     given: argparse.Namespace, arena: Arena, wanted: Plan, wanted_methods: list[methods.Method], workers: int
 ) -> tuple[Plan, Arena]:
-    """What the minutes pay for, and the faces for it. Says what it chose."""
-    place = budget.faces_place(arena.content)
-    speeds = budget.measured(arena, wanted_methods)
-    plan = budget.affordable(budget.plans(wanted, place is not None), speeds, workers, given.budget)
-    minutes = plan.seconds(speeds, workers) / 60
-    fits = f"{given.budget:g} minutes pay for" if minutes <= given.budget else "no plan fits, so the least:"
-    say(f"{fits} {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds; about {minutes:.1f} minutes")
+    """What the minutes pay for, and the faces for it. Says what it chose, and keeps it beside --out: whoever goes on
+    after a kill goes on with the same plan, whatever the speeds are by then.
+    """
+    place, kept = budget.faces_place(arena.content), given.out.with_suffix(".plan.json")
+    names = sorted(method.name for method in wanted_methods)
+    asked = [digest(arena.content), given.budget, workers, names, asdict(wanted)]
+    if kept.exists() and (known := json.loads(kept.read_text()))["asked"] == asked:
+        plan = Plan(**known["plan"])
+        say(f"as planned before: {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds")
+    else:
+        speeds = budget.measured(arena, wanted_methods)
+        plan = budget.affordable(budget.plans(wanted, place is not None), speeds, workers, given.budget)
+        minutes = plan.seconds(speeds, workers) / 60
+        fits = f"{given.budget:g} minutes pay for" if minutes <= given.budget else "no plan fits, so the least:"
+        say(f"{fits} {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds; about {minutes:.1f} minutes")
+        atomic.write_text(kept, json.dumps({"asked": asked, "plan": asdict(plan)}) + "\n")
     fewer = {place: plan.faces} if place is not None and plan.faces < wanted.faces else {}
     return plan, opened(given, fewer) if fewer else arena
 

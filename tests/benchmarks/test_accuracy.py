@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks import accuracy
-from benchmarks.comparison import jobs, methods, runs
+from benchmarks.comparison import budget, jobs, methods, runs
 from benchmarks.comparison.jobs import Arena, Job
 from components import experiment
 from components.config import ConfigError
@@ -267,6 +267,25 @@ def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_pat
     said = capsys.readouterr().err
     assert re.search(r"^plain: \d+ faces/s$", said, re.MULTILINE)
     assert "no plan fits, so the least: 3 epochs of 84 faces, 1 seeds; about " in said
+
+
+def test_a_budget_that_was_planned_is_gone_on_with_whatever_the_speeds_are_by_then(
+    params, tmp_path, capsys, monkeypatch
+):
+    given = "--budget", "1000", "--methods", "plain", "--epochs", "1"
+    monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1e6})
+    monkeypatch.setattr(runs, "execute", lambda job: pytest.exit("killed"))
+    with pytest.raises(pytest.exit.Exception):
+        compare(params, tmp_path, *given)
+    assert "1000 minutes pay for 1 epochs of 84 faces, 1 seeds" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(budget, "measured", lambda *_: pytest.fail("measured again"))
+    assert compare(params, tmp_path, *given) == 0
+    assert "as planned before: 1 epochs of 84 faces, 1 seeds" in capsys.readouterr().err
+    assert [line["epochs"] for line in runs.lines(tmp_path / "lines.jsonl")] == [1]
+    monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1.0})
+    assert compare(params, tmp_path, *given[:3], "plain", "--epochs", "1", "--budget", "0.001") == 0
+    assert "no plan fits" in capsys.readouterr().err  # other minutes, another plan
 
 
 def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):
