@@ -4,7 +4,8 @@
         --workers 2 --threads 1 --out benchmarks/results/NAME.jsonl
 
 Each run adds a JSON line to --out; a run that has its line is not run again, and a killed one goes on from its
-checkpoint. Needs components alone (and the packages that they need), on a CPU or a GPU.
+checkpoint. On a CPU or a GPU. A bare machine does: components and flows/charts.py, and of packages torch, numpy, scipy,
+scikit-learn, pyarrow, pillow, safetensors, pydantic, PyYAML and MarkupSafe.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def compare(given: argparse.Namespace) -> int:
     if given.list:
         for method in methods.GROUPS["all"]:
-            print(f"{method.name:24}{method.says}")
+            print(f"{method.name:26}{method.says}")
         return 0
     if given.report:
         return show(given.out, given.root, given.against)

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -286,6 +288,19 @@ def test_a_budget_that_was_planned_is_gone_on_with_whatever_the_speeds_are_by_th
     monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1.0})
     assert compare(params, tmp_path, *given[:3], "plain", "--epochs", "1", "--budget", "0.001") == 0
     assert "no plan fits" in capsys.readouterr().err  # other minutes, another plan
+
+
+def test_a_bare_machine_without_the_engines_can_compare():
+    """Everything else that the project installs is out of reach, and the drawing alone is asked of flows."""
+    engines = "prefect mlflow dvc ray great_expectations boto3 transformers pandas optuna".split()
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({engines})); from benchmarks import accuracy; "
+        "code = accuracy.main(['--list']); ours = {name for name in sys.modules if name.startswith('flows.')}; "
+        "sys.exit(code or (None if ours == {'flows.charts'} else str(ours)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lldif_asked_in_two_steps  lldif's own weights: T = 2" in done.stdout
 
 
 def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):
