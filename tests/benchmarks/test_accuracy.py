@@ -292,7 +292,7 @@ def test_a_budget_that_was_planned_is_gone_on_with_whatever_the_speeds_are_by_th
 
 def test_a_bare_machine_without_the_engines_can_compare():
     """Everything else that the project installs is out of reach, and the drawing alone is asked of flows."""
-    engines = "prefect mlflow dvc ray great_expectations boto3 transformers pandas optuna".split()
+    engines = ["prefect", "mlflow", "dvc", "ray", "great_expectations", "boto3", "transformers", "pandas", "optuna"]
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({engines})); from benchmarks import accuracy; "
         "code = accuracy.main(['--list']); ours = {name for name in sys.modules if name.startswith('flows.')}; "

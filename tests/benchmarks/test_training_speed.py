@@ -15,8 +15,11 @@ def params() -> experiment.Experiment:
     return experiment.load(training.PARAMS)
 
 
-def test_no_other_width_is_nearer_to_the_operations_of_the_recogniser(params):
-    ours, theirs = training.rivals(params.model).values()
+@pytest.mark.parametrize("name", ["LLDif, stage 2", "plain"])
+def test_no_other_width_is_nearer_to_the_operations_of_what_it_is_measured_against(params, name):
+    rivals = training.rivals_of(params.model, params)
+    ours = rivals[name].network
+    (theirs,) = (one.network for label, one in rivals.items() if f" as {name}, width" in label)
     image, faces = (
         torch.zeros(1, 1, 48, 48, dtype=torch.uint8),
         FacesConfig(classes=training.EMOTIONS, shape=(48, 48, 1)),
@@ -26,13 +29,15 @@ def test_no_other_width_is_nearer_to_the_operations_of_the_recogniser(params):
     assert width == min(distances, key=distances.__getitem__)
 
 
-def test_a_round_learns_from_every_batch_and_counts_all_its_time(params, monkeypatch):
+@pytest.mark.parametrize("name", ["LLDif, stage 2", "plain"])
+def test_a_round_learns_from_every_batch_and_counts_all_its_time(params, monkeypatch, name):
     monkeypatch.setattr(training, "BATCH", {"cpu": 8, "cuda": 8})
     monkeypatch.setattr(training, "DRAWN", 8)
     faces, ticks = training.grey_faces(training.STEPS * 8), iter(range(100))
-    network = training.rivals(params.model)["plain"]
+    rival = training.rivals_of(params.model, params)[name]
+    network = rival.network
     before = network.llformer.head.weight.detach().clone()
-    learn = training.learner(network, params, compiled=False)
+    learn = training.learner(rival, params, compiled=False)
     spent = training.one_round(learn, training.stream(params, faces, 0), lambda: float(next(ticks)))
     assert (spent.data, spent.compute, spent.step) == (1, 1, 2)
     assert next(ticks) == 3 * training.STEPS
