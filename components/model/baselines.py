@@ -1,6 +1,6 @@
 """Peers: what every number of LLDif is read against. Each takes images (B, C, H, W) uint8 to logits (B, K).
 
-All see what LLDif sees, and have about as many parameters as its recogniser.
+All see what `model.light` says, and have about as many parameters as the recogniser without its prior.
 """
 
 import itertools

@@ -145,7 +145,7 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ConfigError(f"pretrained CLIP needs transformers ({error}): pip install lldif[clip]") from None
+        raise ConfigError(f"pretrained CLIP needs transformers ({error}): pip install -e '.[clip]'") from None
     transformers.logging.set_verbosity_error()  # what matters of its loading report is an error of ours
     transformers.logging.disable_progress_bar()  # only the run draws
     return transformers

@@ -265,7 +265,7 @@ def test_a_prompt_that_clip_cannot_hold_is_one_line(tiny):
 
 def test_without_transformers_the_line_says_what_to_install(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"^pretrained CLIP needs transformers .*pip install lldif\[clip\]$"):
+    with pytest.raises(ConfigError, match=r"^pretrained CLIP needs transformers .*pip install -e '\.\[clip\]'$"):
         ClipImageEncoder(str(tiny))
 
 
