@@ -17,10 +17,20 @@ from components.lowlight.noise import keys_of
 from components.model.baselines import Plain
 from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
+from components.model.llformer import LLformerConfig
 
 FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(48, 48, 1))
 EVERY_TERM = {"alignment_weight": 0.1, "darker_weight": 0.1, "prior_dropout": 0.5, "prior_noise": 0.1}
 STAGES = ("plain", "stage_one", "lldif")
+DLNET = {"llformer": LLformerConfig(preset="tiny", landmarks="own", images="own", drop_path=0.0)}
+# what else LLDif may be: (parts of the model, parts of the diffusion)
+FORMS: dict[str, tuple[dict, dict]] = {
+    "an MLP": ({}, {"form": "mlp"}),
+    "predicts the noise": ({}, {"predicts": "noise"}),
+    "one step": ({}, {"steps": 1}),
+    "the label in Z": ({"label_input": True}, {}),
+    "with DLNet": (DLNET, {}),
+}
 # the losses of three steps from seed 3 in float32, written down on 2026-11-22; a refactor leaves them as they are
 RECORDED = {
     "plain": (1.117569, 0.748461, 0.438105),
@@ -45,7 +55,8 @@ def stage(small_model, diffusion, stage_one_loss, stage_two_loss, objective, awa
 
     def build(name: str) -> tuple[nn.Module, Callable[[Batch], tuple[Tensor, Tensor]]]:
         torch.manual_seed(3)
-        model = small_model(light=LightConfig(form="anscombe", blurs=True), exposure_condition=True)
+        changes, chain = FORMS.get(name, ({}, {}))
+        model = small_model(light=LightConfig(form="anscombe", blurs=True), exposure_condition=True, **changes)
         if name == "plain":
             plain = awake(Plain(model, FACES))
             return plain, lambda one: losses.plain(plain, one, objective())
@@ -53,7 +64,7 @@ def stage(small_model, diffusion, stage_one_loss, stage_two_loss, objective, awa
         if name == "stage_one":
             config = stage_one_loss(**EVERY_TERM)
             return stage_one, lambda one: losses.stage_one(stage_one, one, config, objective())
-        network = LLDif(model, diffusion(), FACES)
+        network = LLDif(model, diffusion(**chain), FACES)
         network.start_from(stage_one, warm=True, frozen_encoder=False)
         stage_one.requires_grad_(False).eval()
         config = stage_two_loss(logit_weight=0.5, feature_weight=0.1, denoising_weight=0.5, teacher_sees="clean")
@@ -111,7 +122,7 @@ def test_nothing_reaches_the_teacher(stage, small_model):
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["stage_one", "lldif"])
+@pytest.mark.parametrize("name", ["stage_one", "lldif", *FORMS])
 def test_a_stage_can_learn_a_few_faces_by_heart(stage, name):
     network, loss = stage(name)
     (optimiser,) = optimizers(
