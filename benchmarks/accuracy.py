@@ -78,6 +78,13 @@ def compare(given: argparse.Namespace) -> int:
     trained = [method for method in wanted if not method.asks]
     if given.budget:
         plan, arena = affordable_comparison(given, arena, plan, trained, workers)
+    about_to = {"experiment": arena.experiment, "split": given.split, "epochs": plan.epochs}
+    for line in runs.lines(given.out):  # better now than after hours
+        if line["trial"] is None and (other := [key for key in about_to if line[key] != about_to[key]]):
+            was, now = line[other[0]], about_to[other[0]]
+            raise DataError(
+                f"{given.out}: holds lines of {other[0]} {was}: allowed are those of {now}, or another --out"
+            )
     settled: dict[str, tuning.Settings] = {}
     if given.sweep_trials:
         tried = tuning.settings(given.sweep_trials)

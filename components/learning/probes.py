@@ -37,7 +37,7 @@ class _Priors:
     """What both stages make of the faces, once for all probes."""
 
     chains: Tensor  # (STORED_STARTS, N, C_z): Z-hat of each chain
-    hurried: dict[str, Tensor]  # (N, C_z) each: Z-hat of the first chain in so many steps; an MLP has none
+    by_steps: dict[str, Tensor]  # (N, C_z) each: Z-hat of the first chain in so many steps; an MLP has none
     taught: dict[str, Tensor]  # (N, C_z) each: Z of stage 1, by what it was told
 
 
@@ -93,7 +93,7 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
     if network.denoiser.config.form == "mlp":
         denoisers = {}
     chains: list[Tensor] = []
-    hurried: dict[str, list[Tensor]] = {name: [] for name in denoisers}
+    by_steps: dict[str, list[Tensor]] = {name: [] for name in denoisers}
     taught: dict[str, list[Tensor]] = {name: [] for name in told}
     for part in torch.arange(len(labels)).split(FACES_AT_ONCE):
         dark, clean = _images(faces.dark[part], place), _images(faces.clean[part], place)
@@ -101,11 +101,11 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
         chains.append(torch.stack([network.infer_prior(seen, start.expand(len(part), -1)) for start in network.starts]))
         first, condition = network.starts[:1].expand(len(part), -1), network.condition_of(seen)
         for name, denoiser in denoisers.items():
-            hurried[name].append(denoiser(first, condition))
+            by_steps[name].append(denoiser(first, condition))
         seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
         for name, (given, heard) in told.items():
             taught[name].append(stage_one.true_prior(seen_dark, seen_clean, given[part], heard[part]))
-    whole = [{name: torch.cat(parts) for name, parts in found.items()} for found in (hurried, taught)]
+    whole = [{name: torch.cat(parts) for name, parts in found.items()} for found in (by_steps, taught)]
     return _Priors(torch.cat(chains, dim=1), *whole)
 
 
@@ -115,7 +115,7 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
     chains = [_answers(network, dark, one) for one in priors.chains]
     yield "one_chain", chains[0]
     yield "eight_chains", torch.stack(chains).logsumexp(dim=0) - np.log(len(chains))
-    for name, own in priors.hurried.items():
+    for name, own in priors.by_steps.items():
         yield name, _answers(network, dark, own)
     yield "zero", _answers(network, dark, torch.zeros_like(z))
     yield "mean", _answers(network, dark, z.mean(dim=0).expand_as(z))

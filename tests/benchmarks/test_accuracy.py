@@ -253,6 +253,12 @@ def test_tuning_gives_every_method_the_same_trials_and_the_best_is_used(params, 
         assert line["changes"] == rivals[means.index(max(means))]["changes"]
 
 
+def test_lines_of_another_comparison_are_refused_before_anything_is_trained(compared, params, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run"))
+    assert compare(params, compared, "--epochs", "4") == 2
+    assert "lines.jsonl: holds lines of epochs 3: allowed are those of 4, or another --out" in capsys.readouterr().err
+
+
 def test_a_preset_takes_the_place_of_the_params_files(compared, params, tmp_path):
     given = ["--methods", "plain", "--epochs", "1", "--preset", "small"]
     assert compare(params, tmp_path, *given) == 0

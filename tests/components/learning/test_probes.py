@@ -147,6 +147,16 @@ def test_one_chain_is_the_answer_of_the_model_itself(stages, faces):
     assert plainly["eight_chains"] != plainly["one_chain"]
 
 
+def test_in_as_many_steps_as_it_was_trained_in_it_is_the_chain_itself_and_in_others_not(stages, faces):
+    network, stage_one = stages()
+    network.denoiser.leave.weight.data *= 3
+    found = ask(network, stage_one, faces)["lldif"]
+    assert DIFFUSION.steps == 2
+    assert found["two_steps"] == found["one_chain"]
+    assert len({found[name]["nll"] for name in IN_STEPS}) == 4
+    assert network.denoiser.plan.steps == 2  # it was asked, not changed
+
+
 def test_what_is_asked_at_once_changes_nothing(stages, faces, monkeypatch):
     whole = ask(*stages(), faces)
     monkeypatch.setattr(probes, "FACES_AT_ONCE", 16)
