@@ -68,6 +68,9 @@ class LLformer(nn.Module):
             )
         )
         self.norm = nn.LayerNorm(self.width)
+        self.pooled: nn.Sequential | None = None
+        if sizes.pooled_path:
+            self.pooled = nn.Sequential(nn.BatchNorm1d(sum(into)), nn.Linear(sum(into), self.width))
         self.head = nn.Linear(self.width, classes)
 
     def forward(self, seen: Tensor, z: Tensor) -> Tensor:
@@ -84,7 +87,11 @@ class LLformer(nn.Module):
         """F1 .. F3 and what DLNet sees to pooled features."""
         branches = [scales, *([self.dlnet(seen)] if self.dlnet else [])]
         tokens = self.fusion(self.to_tokens(branches))  # (B, N, D)
-        return self.norm(tokens).mean(dim=1)  # (B, D)
+        features = self.norm(tokens).mean(dim=1)
+        if self.pooled is None:
+            return features  # (B, D)
+        means = [x.mean(dim=(2, 3)) for maps in branches for x in maps]
+        return features + self.pooled(torch.cat(means, dim=1))
 
     def to_tokens(self, branches: list[list[Tensor]]) -> Tensor:
         """Three maps of each branch to tokens (B, 3 N, D): all scales on the grid of F3, whatever their own."""

@@ -36,6 +36,7 @@ class Sizes:
     fusion_heads: int
     fusion_depth: int
     fusion_expansion: int  # of the fusion's MLP
+    pooled_path: bool  # the maps' means go past the fusion too, as ResNet-18's do to its head
 
 
 PRESETS = {
@@ -54,14 +55,16 @@ PRESETS = {
         fusion_heads=2,
         fusion_depth=1,
         fusion_expansion=2,
+        pooled_path=False,
     ),
-    # 48 px on a CPU that has an hour: most of its work in convolutions at 24, 12 and 6 px, which a CPU does fastest
+    # 48 px on a CPU that has an hour: most of its work in convolutions, which learn as fast as ResNet-18's, and dynamic
+    # blocks at 6 and 3 px alone (benchmarks/NOTES.md)
     "small": Sizes(
-        stem=(20,),
+        stem=(32,),
         stem_convolutions=2,
-        channels=(32, 64, 64),
-        convolutions=(2, 2, 0),
-        blocks=(1, 1, 1),
+        channels=(48, 64, 64),
+        convolutions=(2, 1, 0),
+        blocks=(0, 1, 1),
         up_blocks=(0, 0),
         heads=(1, 2, 2),
         gate_expansion=1,
@@ -70,6 +73,7 @@ PRESETS = {
         fusion_heads=2,
         fusion_depth=1,
         fusion_expansion=2,
+        pooled_path=True,
     ),
     # 48 or 64 px on a GPU
     "base": Sizes(
@@ -88,6 +92,7 @@ PRESETS = {
         fusion_heads=8,
         fusion_depth=2,
         fusion_expansion=4,
+        pooled_path=True,
     ),
     # the layout of [V]: 224 px, maps of 28, 14 and 7, each one window; tokens of 768 channels. 112 px work as well
     "paper": Sizes(
@@ -106,6 +111,7 @@ PRESETS = {
         fusion_heads=8,
         fusion_depth=2,
         fusion_expansion=4,
+        pooled_path=False,
     ),
 }
 

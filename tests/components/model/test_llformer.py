@@ -53,7 +53,7 @@ def test_grey_and_colour_faces_of_any_size_get_logits_features_and_three_scales(
 @pytest.mark.parametrize(
     ("preset", "channels", "size", "shapes"),
     [
-        ("small", 1, 48, [(32, 12), (64, 6), (64, 3)]),
+        ("small", 1, 48, [(48, 12), (64, 6), (64, 3)]),
         ("base", 1, 48, [(64, 12), (128, 6), (256, 3)]),
         ("base", 3, 64, [(64, 16), (128, 8), (256, 4)]),
         ("paper", 3, 224, [(64, 28), (128, 14), (256, 7)]),
@@ -96,6 +96,15 @@ def test_the_larger_presets_and_dlnet_are_reached_by_the_gradient_too():
     step(network, x, z)
     network(x, z).square().sum().backward()
     assert all(value.grad.abs().max() > 0 for value in network.parameters())
+
+
+def test_the_pooled_path_brings_the_maps_means_past_the_fusion():
+    """A fusion that passes nothing on leaves what the means say, where a preset has that path."""
+    for preset, reached in (("small", True), ("tiny", False)):
+        network, z = recogniser(preset=preset).eval(), torch.zeros(2, PRIOR)
+        nn.init.zeros_(network.norm.weight)
+        one, other = network.features(seen(2), z)
+        assert torch.equal(one, other) != reached
 
 
 def test_the_way_up_brings_what_lies_below():
