@@ -1,20 +1,22 @@
 """Data made once, and what one run is: a method and a seed on it.
 
 Under the root folder, data/<digest>/ holds the tables of the faces and runs/<digest>/ whatever a run needs to go on
-after a kill. The digests know params, method and seed, but not the code: who changes it removes runs/.
+after a kill. The digests know params, method, seed and the sizes of the preset, but no other code: who changes that
+removes runs/.
 """
 
 import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison.methods import Method, chosen, overridden
 from components import experiment
 from components.config import parse
+from components.model.presets import PRESETS
 from components.records import file_sha256
 
 
@@ -63,7 +65,8 @@ class Job:
     def digest(self) -> str:
         sections = sorted({name for stage in self.method.stages for name in experiment.sections(stage)})
         known = {name: self.content[name] for name in sections}
-        return digest([self.method.name, self.arena.split, self.arena.data.name, self.trial, known])
+        sizes = asdict(PRESETS[self.content["model"]["llformer"]["preset"]])
+        return digest([self.method.name, self.arena.split, self.arena.data.name, self.trial, known, sizes])
 
     @property
     def folder(self) -> Path:

@@ -1,5 +1,6 @@
 """The declared methods fit the params files, and all cost the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from benchmarks.comparison.jobs import Arena
 from benchmarks.comparison.methods import GROUPS, chosen
+from components.model.presets import PRESETS
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
 
@@ -58,3 +60,11 @@ def test_the_papers_form_is_that_of_its_params_file():
 def test_no_two_methods_have_one_name():
     names = [method.name for method in GROUPS["all"]]
     assert len(set(names)) == len(names)
+
+
+def test_a_run_of_other_sizes_is_another_run(monkeypatch):
+    content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
+    job = Arena("demo", content, "valid", Path("data"), Path("root")).job(chosen("lldif")[0], 1, 24)
+    before = job.digest
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], pooled_path=True))
+    assert job.digest != before
