@@ -1,8 +1,8 @@
 """Data made once, and what one run is: a method and a seed on it.
 
 Under the root folder, data/<digest>/ holds the tables of the faces and runs/<digest>/ whatever a run needs to go on
-after a kill. The digests know params, method, seed and the sizes of the preset, but no other code: who changes that
-removes runs/.
+after a kill, with a folder for each split that it was judged on. The digests know params, method, seed and the sizes of
+the preset, but no other code: who changes that removes runs/.
 """
 
 import hashlib
@@ -63,14 +63,19 @@ class Job:
 
     @property
     def digest(self) -> str:
+        """Of all that its weights depend on: whichever split is judged, they are trained once."""
         sections = sorted({name for stage in self.method.stages for name in experiment.sections(stage)})
         known = {name: self.content[name] for name in sections}
         sizes = asdict(PRESETS[self.content["model"]["llformer"]["preset"]])
-        return digest([self.method.name, self.arena.split, self.arena.data.name, self.trial, known, sizes])
+        return digest([self.method.name, self.arena.data.name, self.trial, known, sizes])
 
     @property
     def folder(self) -> Path:
         return self.arena.root / "runs" / self.digest
+
+    @property
+    def judgement(self) -> Path:
+        return self.folder / self.arena.split
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.comparison import sanity, votes
 from benchmarks.comparison.methods import CEILING, PLAIN
-from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line, judgement
 from components.data.table import read_known
 from components.learning import evaluation
 from components.learning.bootstrap import Estimate
@@ -204,7 +204,7 @@ def difference(
     read: Callable[[Path], Predictions] = answers,
 ) -> dict[str, Estimate]:
     """Over the exposures `rungs` and the seeds that both have; empty where predictions are not at hand."""
-    ours, theirs = ({line["seed"]: root / "runs" / line["digest"] for line in side} for side in (runs, others))
+    ours, theirs = ({line["seed"]: judgement(root, line) for line in side} for side in (runs, others))
     seeds = [s for s in ours if s in theirs and all((side[s] / PREDICTIONS).exists() for side in (ours, theirs))]
     if not seeds:
         return {}
@@ -213,7 +213,7 @@ def difference(
     if not exposures:
         return {}
     faces = one[0].at(exposures[0]).ids
-    subjects, _ = read_known(ours[seeds[0]] / "faces.parquet", runs[0]["split"])
+    subjects, _ = read_known(ours[seeds[0]].parent / "faces.parquet", runs[0]["split"])
     how = Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1)
     return evaluation.compare(one, other, exposures, how)
 

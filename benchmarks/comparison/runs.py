@@ -36,12 +36,12 @@ from components.stages.darken import darken_by_gamma
 from components.stages.evaluate import Evaluation, probed_near
 
 Line = dict[str, Any]
-PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a run, and its one model's name in it
+PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a judgement, and its one model's name in it
 EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; anything else is a bug
 
 
 def execute(job: Job) -> None:
-    """Train and judge; leaves line.json and predictions.parquet in the job's folder. Goes on where a kill left it.
+    """Train and judge; leaves line.json and predictions.parquet in the split's folder. Goes on where a kill left it.
 
     Whoever asks for a run that another process is at waits for it, and finds it trained.
     """
@@ -80,7 +80,8 @@ def _execute(job: Job) -> None:
                 if os.getppid() != parent:
                     sys.exit(f"{job.title}: whoever asked for this run is gone")
         (state / "done").touch()
-    atomic.write_text(job.folder / "line.json", json.dumps(judged(job), sort_keys=True) + "\n")
+    job.judgement.mkdir(exist_ok=True)
+    atomic.write_text(job.judgement / "line.json", json.dumps(judged(job), sort_keys=True) + "\n")
 
 
 def borrow(job: Job, lender: Job) -> None:
@@ -93,7 +94,7 @@ def borrow(job: Job, lender: Job) -> None:
         raise DataError(f"{lender.folder}: {lender.title}, whose weights are asked, has not been trained here")
     unfinished = job.folder.with_suffix(".borrowing")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(lender.folder, unfinished, symlinks=True, ignore=shutil.ignore_patterns("line.json", PREDICTIONS))
+    shutil.copytree(lender.folder, unfinished, symlinks=True, ignore=shutil.ignore_patterns("valid", "test"))
     (unfinished / last / "done").unlink()
     unfinished.rename(job.folder)
 
@@ -132,7 +133,7 @@ def judged(job: Job) -> Line:
     faces = read_split(job.folder / "faces.parquet", job.arena.split)
     dark = read_dark(job.folder / f"dark_{job.arena.split}.parquet")
     ladder = evaluation.of(dark, inference.predict(model, dark.images))
-    evaluation.write(job.folder / PREDICTIONS, {ANSWERS: ladder})
+    evaluation.write(job.judgement / PREDICTIONS, {ANSWERS: ladder})
     scores = [*evaluation.scores(ladder), in_other_darkness(model, faces)]
     return {
         "experiment": job.arena.experiment,
@@ -201,8 +202,8 @@ def commit() -> str:
 
 def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
     """Do every job that has no line in `out` yet, so many at a time; each adds its line. Returns a line per failure."""
-    known = {line["digest"] for line in lines(out)}
-    left = [job for job in jobs if job.digest not in known]
+    known = {(line["digest"], line["split"]) for line in lines(out)}
+    left = [job for job in jobs if (job.digest, job.arena.split) not in known]
     failures: list[str] = []
     if workers == 1:
         for job in left:
@@ -245,7 +246,12 @@ def collect(job: Job, out: Path) -> None:
     """Add the job's line to the end of `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as stream:
-        stream.write((job.folder / "line.json").read_text())
+        stream.write((job.judgement / "line.json").read_text())
+
+
+def judgement(root: Path, line: Line) -> Path:
+    """The folder with the predictions behind a line, where it ran; beside it what was trained on."""
+    return root / "runs" / line["digest"] / line["split"]
 
 
 def lines(out: Path) -> list[Line]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.comparison.methods import CEILING
-from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line, judgement
 from components.data.table import read_known
 from components.learning import evaluation
 from components.learning.evaluation import Resampling
@@ -67,7 +67,7 @@ def trends(methods: Mapping[str, Sequence[Line]], root: Path) -> Table | None:
     rows: list[list[str]] = []
     steps: list[str] = []
     for name, runs in methods.items():
-        folders = [root / "runs" / line["digest"] for line in runs]
+        folders = [judgement(root, line) for line in runs]
         here = [(line, folder) for line, folder in zip(runs, folders, strict=True) if (folder / PREDICTIONS).exists()]
         if here and name != CEILING:
             seeds = [_trend(line, folder) for line, folder in here]
@@ -78,7 +78,7 @@ def trends(methods: Mapping[str, Sequence[Line]], root: Path) -> Table | None:
 
 def _trend(line: Line, folder: Path) -> list[dict[str, float | str]]:
     predictions = evaluation.read(folder / PREDICTIONS, ANSWERS)
-    subjects, _ = read_known(folder / "faces.parquet", line["split"])
+    subjects, _ = read_known(folder.parent / "faces.parquet", line["split"])
     faces = predictions.at(predictions.exposures[0]).ids
     return evaluation.trend(predictions, Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1))
 

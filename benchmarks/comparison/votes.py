@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line
+from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line, judgement
 from components.learning import evaluation
 from components.learning.calibration import fit_temperature
 from components.learning.evaluation import Predictions
@@ -35,6 +35,6 @@ def answers(folder: Path) -> Predictions:
 
 def rescored(runs: Sequence[Line], root: Path, read: Callable[[Path], Predictions]) -> list[dict[str, Any]]:
     """The scores of answers as `read` reads them, of the runs that left theirs under `root`."""
-    folders = [root / "runs" / line["digest"] for line in runs]
+    folders = [judgement(root, line) for line in runs]
     found = [evaluation.rungs(read(folder)) for folder in folders if (folder / PREDICTIONS).exists()]
     return [{"scores": [asdict(evaluation.score_of(name, part)) for name, part in rungs]} for rungs in found]

@@ -100,9 +100,20 @@ def test_every_result_says_what_its_prior_is_worth_and_how_it_does_in_another_da
     said = inference.predict(inference.load(folder / "baseline.safetensors"), table.images)
     (gamma,) = (score for score in plain["scores"] if score["exposure"] == "gamma")
     assert gamma["nll"] == round(score("gamma", said, table.labels, table.votes).nll, 5)
-    test = replace(arena(params, compared), split="test", root=tmp_path).job(methods.chosen("plain")[0], 1, 1)
-    runs.execute(test)
-    assert {s["exposure"] for s in json.loads((test.folder / "line.json").read_text())["scores"]} == {*RUNGS, "gamma"}
+
+
+def test_one_training_is_judged_on_either_split(compared, params, monkeypatch, tmp_path):
+    root = tmp_path / "compared"
+    shutil.copytree(compared, root, symlinks=True)
+    told: list[str] = []
+    monkeypatch.setattr(runs, "say", told.append)
+    assert compare(params, root, "--split", "test", "--out", str(tmp_path / "test.jsonl")) == 0
+    assert not [line for line in told if "train_" in line]
+    for valid, test in zip(runs.lines(compared / "lines.jsonl"), runs.lines(tmp_path / "test.jsonl"), strict=True):
+        assert (valid["split"], test["split"], test["digest"]) == ("valid", "test", valid["digest"])
+        assert {score["exposure"] for score in test["scores"]} == {*RUNGS, "gamma"}
+        assert test["scores"] != valid["scores"]
+        assert (root / "runs" / valid["digest"] / "valid" / "predictions.parquet").exists()
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +150,7 @@ def test_a_method_that_asks_anothers_weights_trains_nothing(asked, params, monke
         steps.append(notes["diffusion"]["steps"])
     assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
     assert steps == [1, 4]
-    line = json.loads((job.folder / "line.json").read_text())
+    line = json.loads((job.judgement / "line.json").read_text())
     assert (line["method"], line["changes"]) == ("lldif_asked_in_one_step", {"diffusion.steps": 1})
 
 
@@ -175,7 +186,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_in_the_same_bytes(com
     monkeypatch.setattr(runs, "say", killed)
     with pytest.raises(KeyboardInterrupt):
         runs.execute(job)
-    assert not (job.folder / "line.json").exists()
+    assert not (job.judgement / "line.json").exists()
     told.clear()
     monkeypatch.setattr(runs, "say", told.append)
     runs.execute(job)

@@ -91,7 +91,8 @@ def predicted(tmp_path) -> Path:
             np.tile(np.eye(2, dtype=np.float32)[labels], (len(RUNGS), 1)),
             np.tile(chances, (len(RUNGS), 1)),
         )
-        evaluation.write(folder / PREDICTIONS, {ANSWERS: every})
+        (folder / "valid").mkdir()
+        evaluation.write(folder / "valid" / PREDICTIONS, {ANSWERS: every})
     return tmp_path
 
 
@@ -114,7 +115,7 @@ def test_a_difference_is_over_the_seeds_that_both_have_with_an_interval(predicte
 def test_likelihood_with_the_temperature_refitted_asks_nothing_of_calibration(predicted):
     """`blunt` knows what `other` knows, and says it with less confidence."""
     text = report.markdown(LINES, predicted)
-    path = predicted / "runs" / "other-1" / PREDICTIONS
+    path = predicted / "runs" / "other-1" / "valid" / PREDICTIONS
     sharp = evaluation.read(path, ANSWERS)
     blunt = np.where(sharp.probabilities > 0.5, 0.6, 0.4).astype(np.float32)
     evaluation.write(path, {ANSWERS: replace(sharp, probabilities=blunt)})
@@ -190,7 +191,7 @@ def test_more_light_that_costs_accuracy_is_called_broken(predicted):
     text = report.markdown(LINES, predicted)
     assert rows(text, "Accuracy that more light gains")[0] == ["method", "clean less 0.2", "0.2 less 0.05"]
     assert rows(text, "Accuracy that more light gains")[3] == ["other", "+0.0", "+0.0"]
-    path = predicted / "runs" / "other-1" / PREDICTIONS
+    path = predicted / "runs" / "other-1" / "valid" / PREDICTIONS
     answers = evaluation.read(path, ANSWERS)
     dazzled = np.where((answers.exposures == 0.2)[:, None], answers.probabilities[:, ::-1], answers.probabilities)
     evaluation.write(path, {ANSWERS: replace(answers, probabilities=dazzled)})
