@@ -75,23 +75,23 @@ PRESETS = {
         fusion_expansion=2,
         pooled_path=True,
     ),
-    # 48 or 64 px on a GPU
+    # 48 or 64 px on a GPU: small's layout, twice as wide, with dynamic blocks at all scales and a way up
     "base": Sizes(
-        stem=(32,),
-        stem_convolutions=0,
-        channels=(64, 128, 256),
-        convolutions=(2, 2, 1),
-        blocks=(2, 2, 2),
+        stem=(64,),
+        stem_convolutions=2,
+        channels=(96, 128, 128),
+        convolutions=(2, 1, 0),
+        blocks=(1, 1, 1),
         up_blocks=(1, 1),
-        heads=(2, 4, 8),
-        gate_expansion=2,
+        heads=(2, 4, 4),
+        gate_expansion=1,
         dlnet=DLNetSizes(
             stem=(32,), channels=(32, 64, 128), convolutions=(1, 1, 1), heads=(1, 2, 4), windows=(4, 4, 4)
         ),
-        token_channels=256,
-        fusion_heads=8,
+        token_channels=128,
+        fusion_heads=4,
         fusion_depth=2,
-        fusion_expansion=4,
+        fusion_expansion=2,
         pooled_path=True,
     ),
     # the layout of [V]: 224 px, maps of 28, 14 and 7, each one window; tokens of 768 channels. 112 px work as well

@@ -9,9 +9,9 @@ RECORDED = (
     (289_565, 34_481_920),  # tiny, none, own, 64 px
     (418_400, 26_300_768),  # tiny, own, own, 48 px
     (426_796, 84_087_168),  # small, none, own, 48 px
-    (6_435_146, 318_963_712),  # base, none, own, 48 px
-    (6_435_722, 569_675_776),  # base, none, own, 64 px
-    (7_794_049, 670_453_760),  # base, own, own, 64 px
+    (2_123_800, 396_935_424),  # base, none, own, 48 px
+    (2_124_952, 708_753_408),  # base, none, own, 64 px
+    (3_425_935, 808_556_544),  # base, own, own, 64 px
     (18_807_402, 5_469_151_232),  # paper, none, own, 224 px
     (24_124_920, 7_026_263_040),  # paper, own, own, 224 px
     (39_629_816, 13_677_050_624),  # paper, mobilefacenet, ir50, 112 px
