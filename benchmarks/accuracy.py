@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.comparison import budget, methods, report, runs, tuning
 from benchmarks.comparison.budget import Plan
-from benchmarks.comparison.jobs import Arena, digest, prepare, say
+from benchmarks.comparison.jobs import SPLITS, Arena, digest, prepare, say
 from benchmarks.comparison.methods import overridden
 from components import atomic
 from components.config import ConfigError, read_yaml
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--seeds", type=int, default=2, metavar="N")
     what.add_argument("--epochs", type=int, default=24, metavar="N", help="of every method, its stages together")
     what.add_argument("--preset", choices=tuple(PRESETS), help="of the recogniser; else the params file's")
-    what.add_argument("--split", choices=("valid", "test"), default="valid", help="which faces are judged")
+    what.add_argument("--split", choices=SPLITS, default="valid", help="whose faces are judged; training is once")
     what.add_argument("--budget", type=float, metavar="MINUTES", help="take fewer epochs, seeds or faces, to fit")
     what.add_argument("--sweep-trials", type=int, default=0, metavar="N", help="tune every method first, on valid")
     what.add_argument("--sweep-epochs", type=int, default=6, metavar="N", help="of a trial")
@@ -78,10 +78,11 @@ def compare(given: argparse.Namespace) -> int:
     trained = [method for method in wanted if not method.asks]
     if given.budget:
         plan, arena = affordable_comparison(given, arena, plan, trained, workers)
-    about_to = {"experiment": arena.experiment, "split": given.split, "epochs": plan.epochs}
+    about_to = {"experiment": arena.experiment, "preset": arena.content["model"]["llformer"]["preset"]}
+    about_to |= {"sizes": digest(arena.sizes), "split": given.split, "epochs": plan.epochs}
     for line in runs.lines(given.out):  # better now than after hours
-        if line["trial"] is None and (other := [key for key in about_to if line[key] != about_to[key]]):
-            was, now = line[other[0]], about_to[other[0]]
+        if line["trial"] is None and (other := [key for key in about_to if line.get(key) != about_to[key]]):
+            was, now = line.get(other[0], "unknown"), about_to[other[0]]
             raise DataError(
                 f"{given.out}: holds lines of {other[0]} {was}: allowed are those of {now}, or another --out"
             )
@@ -120,14 +121,14 @@ def train_faces(arena: Arena) -> int:
 def affordable_comparison(
     given: argparse.Namespace, arena: Arena, wanted: Plan, wanted_methods: list[methods.Method], workers: int
 ) -> tuple[Plan, Arena]:
-    """What the minutes pay for, and the faces for it. Says what it chose, and keeps it beside --out: whoever goes on
-    after a kill goes on with the same plan, whatever the speeds are by then.
+    """What the minutes pay for, and the faces for it. Says what it chose, and keeps it under --root: whoever goes on
+    after a kill, or judges the other split, goes on with the same plan, whatever the speeds are by then.
     """
-    place, kept = budget.faces_place(arena.content), given.out.with_suffix(".plan.json")
     names = sorted(method.name for method in wanted_methods)
-    asked = [digest(arena.content), given.budget, workers, names, asdict(wanted)]
-    if kept.exists() and (known := json.loads(kept.read_text()))["asked"] == asked:
-        plan = Plan(**known["plan"])
+    asked = [arena.content, arena.sizes, arena.data.name, given.budget, workers, names, asdict(wanted)]
+    place, kept = budget.faces_place(arena.content), given.root / "plans" / f"{digest(asked)}.json"
+    if kept.exists():
+        plan = Plan(**json.loads(kept.read_text()))
         say(f"as planned before: {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds")
     else:
         speeds = budget.measured(arena, wanted_methods)
@@ -135,7 +136,8 @@ def affordable_comparison(
         minutes = plan.seconds(speeds, workers) / 60
         fits = f"{given.budget:g} minutes pay for" if minutes <= given.budget else "no plan fits, so the least:"
         say(f"{fits} {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds; about {minutes:.1f} minutes")
-        atomic.write_text(kept, json.dumps({"asked": asked, "plan": asdict(plan)}) + "\n")
+        kept.parent.mkdir(exist_ok=True)
+        atomic.write_text(kept, json.dumps(asdict(plan)) + "\n")
     fewer = {place: plan.faces} if place is not None and plan.faces < wanted.faces else {}
     return plan, opened(given, fewer) if fewer else arena
 

@@ -1,8 +1,8 @@
 """Data made once, and what one run is: a method and a seed on it.
 
-Under the root folder, data/<digest>/ holds the tables of the faces and runs/<digest>/ whatever a run needs to go on
-after a kill, with a folder for each split that it was judged on. The digests know params, method, seed and the sizes of
-the preset, but no other code: who changes that removes runs/.
+Under the root folder, data/<digest>/ holds the tables of the faces, runs/<digest>/ whatever a run needs to go on
+after a kill, with a folder for each split that it was judged on, and plans/ what a budget paid for. The digests know
+params, method, seed and the sizes of the preset, but no other code: who changes that removes runs/.
 """
 
 import hashlib
@@ -19,6 +19,8 @@ from components.config import parse
 from components.model.presets import PRESETS
 from components.records import file_sha256
 
+SPLITS = ("valid", "test")
+
 
 @dataclass(frozen=True)
 class Arena:
@@ -26,9 +28,14 @@ class Arena:
 
     experiment: str
     content: Mapping[str, Any]  # of the params file
-    split: str  # the one that is judged: valid or test
+    split: str  # the one of SPLITS that is judged
     data: Path
     root: Path
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Of the recogniser: what the preset's name stands for."""
+        return asdict(PRESETS[self.content["model"]["llformer"]["preset"]])
 
     def job(
         self,
@@ -66,12 +73,11 @@ class Job:
         """Of all that its weights depend on: whichever split is judged, they are trained once."""
         sections = sorted({name for stage in self.method.stages for name in experiment.sections(stage)})
         known = {name: self.content[name] for name in sections}
-        sizes = asdict(PRESETS[self.content["model"]["llformer"]["preset"]])
-        return digest([self.method.name, self.arena.data.name, self.trial, known, sizes])
+        return digest([self.method.name, self.arena.data.name, self.trial, known, self.arena.sizes])
 
     @property
     def folder(self) -> Path:
-        return self.arena.root / "runs" / self.digest
+        return run_folder(self.arena.root, self.digest)
 
     @property
     def judgement(self) -> Path:
@@ -80,6 +86,11 @@ class Job:
     @property
     def title(self) -> str:
         return f"{self.method.name} seed {self.seed}" + ("" if self.trial is None else f" trial {self.trial}")
+
+
+def run_folder(root: Path, of: str) -> Path:
+    """Of the run whose digest that is."""
+    return root / "runs" / of
 
 
 def digest(value: object) -> str:

@@ -57,8 +57,8 @@ COLOURS = (
 def comparable(found: Sequence[Line]) -> None:
     """Raises DataError unless all runs but a tuning's trials had the same faces as often, and no seed comes twice."""
     runs = [line for line in found if line["trial"] is None]
-    for key in ("experiment", "preset", "split", "epochs", "faces_seen"):
-        values = sorted({str(line[key]) for line in runs})
+    for key in ("experiment", "preset", "sizes", "split", "epochs", "faces_seen"):
+        values = sorted({str(line.get(key, "unknown")) for line in runs})
         if len(values) > 1:
             raise DataError(f"lines of {key} {', '.join(values)}: a table needs one; the rest belong in another --out")
     twice = [name for name, count in Counter((line["method"], line["seed"]) for line in runs).items() if count > 1]

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison.jobs import Job, say
+from benchmarks.comparison.jobs import SPLITS, Job, digest, run_folder, say
 from components import atomic, experiment
 from components.config import ConfigError, parse
 from components.data.table import DarkFaces, Faces, class_counts, read_dark, read_known, read_split
@@ -65,7 +65,8 @@ def alone(path: Path, title: str) -> Iterator[None]:
 def _execute(job: Job) -> None:
     params = parse(experiment.Experiment, job.content, Path(job.arena.experiment))
     if job.lender and not job.folder.exists():
-        borrow(job, job.lender)
+        with alone(job.lender.folder.with_suffix(".lock"), job.lender.title):
+            borrow(job, job.lender)
     lay_out(job.arena.data, job.folder)
     parent = os.getppid()
     for stage in job.method.stages:
@@ -94,7 +95,7 @@ def borrow(job: Job, lender: Job) -> None:
         raise DataError(f"{lender.folder}: {lender.title}, whose weights are asked, has not been trained here")
     unfinished = job.folder.with_suffix(".borrowing")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(lender.folder, unfinished, symlinks=True, ignore=shutil.ignore_patterns("valid", "test"))
+    shutil.copytree(lender.folder, unfinished, symlinks=True, ignore=shutil.ignore_patterns(*SPLITS))
     (unfinished / last / "done").unlink()
     unfinished.rename(job.folder)
 
@@ -122,7 +123,10 @@ def stopwatch(path: Path) -> Iterator[Callable[[], None]]:
 
 
 def judged(job: Job) -> Line:
-    """The run's JSON line: no path of this machine, and no list of figures but evaluation's own."""
+    """The run's JSON line: no path of this machine, and no list of figures but evaluation's own.
+
+    Date, machine, threads and commit are of the judging, seconds of the training.
+    """
     model = inference.load(job.folder / f"{job.method.trains}.safetensors")
     train = class_counts(job.folder / "faces.parquet")["train"]
     height, width, channels = model.faces.shape
@@ -138,6 +142,7 @@ def judged(job: Job) -> Line:
     return {
         "experiment": job.arena.experiment,
         "preset": job.content["model"]["llformer"]["preset"],
+        "sizes": digest(job.arena.sizes),
         "split": job.arena.split,
         "method": job.method.name,
         "seed": job.seed,
@@ -250,8 +255,8 @@ def collect(job: Job, out: Path) -> None:
 
 
 def judgement(root: Path, line: Line) -> Path:
-    """The folder with the predictions behind a line, where it ran; beside it what was trained on."""
-    return root / "runs" / line["digest"] / line["split"]
+    """The folder with the predictions behind a line, where it ran; what was trained on lies in the folder above."""
+    return run_folder(root, line["digest"]) / line["split"]
 
 
 def lines(out: Path) -> list[Line]:

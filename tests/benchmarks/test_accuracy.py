@@ -21,6 +21,7 @@ from components.config import ConfigError
 from components.data.table import read_dark
 from components.learning import checkpoint, inference
 from components.learning.metrics import score
+from components.model.presets import PRESETS
 from components.records import Report, file_sha256
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,7 +109,7 @@ def test_one_training_is_judged_on_either_split(compared, params, monkeypatch, t
     told: list[str] = []
     monkeypatch.setattr(runs, "say", told.append)
     assert compare(params, root, "--split", "test", "--out", str(tmp_path / "test.jsonl")) == 0
-    assert not [line for line in told if "train_" in line]
+    assert told == []
     for valid, test in zip(runs.lines(compared / "lines.jsonl"), runs.lines(tmp_path / "test.jsonl"), strict=True):
         assert (valid["split"], test["split"], test["digest"]) == ("valid", "test", valid["digest"])
         assert {score["exposure"] for score in test["scores"]} == {*RUNGS, "gamma"}
@@ -141,7 +142,10 @@ def test_a_method_that_asks_anothers_weights_trains_nothing(asked, params, monke
     monkeypatch.setattr(runs, "say", told.append)
     (_, method) = methods.chosen("lldif_asked_in_one_step")
     job = arena(params, asked).job(method, 1, 3)
+    runs.execute(replace(job.lender, arena=replace(job.arena, split="test")))
     runs.execute(job)
+    assert [path.name for path in job.folder.glob("*/line.json")] == ["line.json"]  # its own, none of the lender's
+    runs.execute(replace(job, arena=replace(job.arena, split="test")))
     assert told == []
     weights, steps = [], []
     for folder in (job.folder, job.lender.folder):
@@ -268,6 +272,22 @@ def test_lines_of_another_comparison_are_refused_before_anything_is_trained(comp
     monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run"))
     assert compare(params, compared, "--epochs", "4") == 2
     assert "lines.jsonl: holds lines of epochs 3: allowed are those of 4, or another --out" in capsys.readouterr().err
+    assert compare(params, compared, "--preset", "small") == 2
+    assert "holds lines of preset tiny: allowed are those of small, or another --out" in capsys.readouterr().err
+
+
+def test_lines_of_other_sizes_are_refused_as_well_and_so_is_a_plan_made_for_them(
+    compared, params, monkeypatch, capsys, tmp_path
+):
+    given = "--budget", "1000", "--methods", "plain", "--epochs", "1"
+    monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1e6})
+    assert compare(params, tmp_path, *given) == 0
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], pooled_path=True))
+    monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run"))
+    assert compare(params, compared) == 2
+    assert "lines.jsonl: holds lines of sizes " in capsys.readouterr().err
+    assert compare(params, tmp_path, *given) == 2
+    assert "1000 minutes pay for 1 epochs" in capsys.readouterr().err
 
 
 def test_a_preset_takes_the_place_of_the_params_files(compared, params, tmp_path):

@@ -23,7 +23,7 @@ def line(method: str, seed: int, accuracy: float, trial: int | None = None) -> d
         for name, light in RUNGS.items()
     ]
     cost = {"epochs": 24, "faces_seen": 960, "parameters": 1234567, "flops": 2_500_000, "seconds": 61.4}
-    where = {"experiment": "few", "preset": "tiny", "split": "valid", "machine": "a machine"}
+    where = {"experiment": "few", "preset": "tiny", "sizes": "ab", "split": "valid", "machine": "a machine"}
     when = {"date": "2026-11-22", "commit": "abc"}
     run = {"method": method, "seed": seed, "trial": trial, "trials": 0, "changes": {}, "scores": scores}
     return {**run, **cost, **where, **when, "digest": f"{method}-{seed}"}
@@ -93,6 +93,9 @@ def predicted(tmp_path) -> Path:
         )
         (folder / "valid").mkdir()
         evaluation.write(folder / "valid" / PREDICTIONS, {ANSWERS: every})
+        wrong = replace(every, probabilities=every.probabilities[:, ::-1])
+        (folder / "test").mkdir()
+        evaluation.write(folder / "test" / PREDICTIONS, {ANSWERS: wrong if name.startswith("other") else every})
     return tmp_path
 
 
@@ -110,6 +113,13 @@ def test_a_difference_is_over_the_seeds_that_both_have_with_an_interval(predicte
     assert head[5].startswith("mean dark less other's")
     assert plain[5].startswith("-50.0 (-")
     assert other[5] == "–"
+
+
+def test_lines_of_the_other_split_are_read_by_what_was_said_of_it(predicted):
+    """On test `other` is wrong about every face."""
+    for split, right in (("valid", 1.0), ("test", 0.0)):
+        (other,) = votes.rescored([LINES[0] | {"split": split}], predicted, report.answers)
+        assert {score["accuracy"] for score in other["scores"]} == {right}
 
 
 def test_likelihood_with_the_temperature_refitted_asks_nothing_of_calibration(predicted):
