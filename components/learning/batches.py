@@ -22,7 +22,7 @@ DARKEST_VIEW = 0.25  # of the exposure of the view it is a darker one of
 class Batches(Config):
     """How training faces are drawn and darkened."""
 
-    size: int = Field(ge=3)  # so that no batch is of one face, whose mean over a batch norm is itself
+    size: int = Field(ge=3)  # so that no batch is of one face, which a batch norm over faces refuses
     exposure_low: float = Field(gt=0, le=1)
     exposure_high: float = Field(gt=0, le=1)
     clean_share: float = Field(ge=0, le=1)

@@ -1,7 +1,7 @@
 """LLformer: recognises an expression in a dark face, with the help of the prior Z.
 
-The dynamic branch of LLDif [P, L], U-Net-like, its blocks modulated by Z at three scales; DLNet beside it; and a fusion
-transformer over the tokens of all scales [L, V].
+The dynamic branch of LLDif [P, L], U-Net-like, its blocks modulated by Z at the scales that a preset names; DLNet
+beside it; a fusion transformer over the tokens of all scales [L, V]; past it, where a preset says so, the maps' means.
 """
 
 from typing import Literal
@@ -84,7 +84,7 @@ class LLformer(nn.Module):
         return self.dynamic(seen, z)
 
     def fuse(self, seen: Tensor, scales: list[Tensor]) -> Tensor:
-        """F1 .. F3 and what DLNet sees to pooled features."""
+        """F1 .. F3 and what DLNet sees to the mean of the fused tokens, and of the maps where a preset says so."""
         branches = [scales, *([self.dlnet(seen)] if self.dlnet else [])]
         tokens = self.fusion(self.to_tokens(branches))  # (B, N, D)
         features = self.norm(tokens).mean(dim=1)

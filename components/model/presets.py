@@ -36,7 +36,7 @@ class Sizes:
     fusion_heads: int
     fusion_depth: int
     fusion_expansion: int  # of the fusion's MLP
-    pooled_path: bool  # the maps' means go past the fusion too, as ResNet-18's do to its head
+    pooled_path: bool  # the maps' means, through a norm and a linear layer, are added to what the fusion makes
 
 
 PRESETS = {
@@ -57,8 +57,8 @@ PRESETS = {
         fusion_expansion=2,
         pooled_path=False,
     ),
-    # 48 px on a CPU that has an hour: most of its work in convolutions, which learn as fast as ResNet-18's, and dynamic
-    # blocks at 6 and 3 px alone (benchmarks/NOTES.md)
+    # 48 px on a CPU that has an hour: most of its work in convolutions, to learn nearly as fast as a ResNet-18 of as many
+    # parameters, and dynamic blocks at the two coarser scales alone (benchmarks/NOTES.md)
     "small": Sizes(
         stem=(32,),
         stem_convolutions=2,

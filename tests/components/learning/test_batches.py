@@ -29,6 +29,11 @@ def faces(count: int, size: int = 8, seed: int = 1) -> Faces:
     return Faces([f"face-{number}" for number in range(count)], images, np.arange(count), votes, ("a", "b"))
 
 
+def test_a_batch_is_of_three_faces_at_least():
+    with pytest.raises(ValueError, match="size"):
+        config(size=2)
+
+
 def batches(camera, rows: Faces, how: Batches, seed: int = 1, epoch: int = 0):
     return list(epoch_batches(rows, rows.votes, how, camera, seed, epoch, CPU, darker=True))
 
