@@ -57,8 +57,8 @@ PRESETS = {
         fusion_expansion=2,
         pooled_path=False,
     ),
-    # 48 px on a CPU that has an hour: most of its work in convolutions, to learn nearly as fast as a ResNet-18 of as many
-    # parameters, and dynamic blocks at the two coarser scales alone (benchmarks/NOTES.md)
+    # 48 px on a CPU that has an hour: most of its work in convolutions, to learn nearly as fast as a ResNet-18 of as
+    # many parameters, and dynamic blocks at the two coarser scales alone (benchmarks/NOTES.md)
     "small": Sizes(
         stem=(32,),
         stem_convolutions=2,
