@@ -12,6 +12,7 @@ from components.learning.optim import OptimConfig, optimizers
 from components.model.baselines import (
     PEERS,
     RESTORER_SHARE,
+    BasicBlock,
     Peer,
     Plain,
     ResNet18,
@@ -65,6 +66,20 @@ def test_resnet18_at_its_own_width_has_the_parameters_of_the_paper(small_model):
     assert parameters_of(network) - parameters_of(network.head) == 11_168_832  # 11,176,512 with a stem of 7x7
     features = network.stages(network.stem(torch.zeros(1, 3, 64, 64)))
     assert features.shape == (1, 512, 8, 8)
+
+
+@pytest.mark.parametrize("width", [3, 4, 7, 8, 12])
+def test_a_narrow_resnets_gradients_are_those_of_double_precision(width):
+    """With a strided 1x1 convolution around the block oneDNN gives others below 8 channels, or ends the process."""
+    block, exact = BasicBlock(width, 2 * width, 2), BasicBlock(width, 2 * width, 2).double()
+    exact.load_state_dict(block.state_dict())
+    block.to(memory_format=torch.channels_last)
+    x = torch.randn(32, width, 24, 24)
+    block(x.contiguous(memory_format=torch.channels_last)).square().mean().backward()
+    exact(x.double()).square().mean().backward()
+    assert exact(x.double()).shape == (32, 2 * width, 12, 12)
+    for (name, one), other in zip(block.named_parameters(), exact.parameters(), strict=True):
+        assert torch.allclose(one.grad.double(), other.grad, rtol=1e-3, atol=1e-4), name
 
 
 def test_a_restorer_has_about_its_share_of_the_classifiers_parameters(small_model):
