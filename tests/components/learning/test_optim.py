@@ -12,6 +12,7 @@ from components.learning import optim
 from components.learning.optim import Muon, OptimConfig, is_matrix, optimizers, rate
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
+from components.model.llformer import LLformerConfig
 
 
 def config(kind: str = "muon", decay: float = 0.1, warmup: float = 0.1) -> OptimConfig:
@@ -148,6 +149,18 @@ def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
     ):
         assert name in dict(network.named_parameters())
         assert name not in chosen
+
+
+def test_of_the_pooled_path_the_matrix_goes_to_muon_and_its_norm_to_adamw(small_model):
+    sizes = LLformerConfig(preset="small", landmarks="none", images="own", drop_path=0.0)
+    network = StageOne(small_model(llformer=sizes), FacesConfig(classes=("a", "b"), shape=(32, 32, 3)))
+    values = {name: is_matrix(name, value) for name, value in network.named_parameters() if ".pooled." in name}
+    assert values == {
+        "llformer.pooled.0.weight": False,
+        "llformer.pooled.0.bias": False,
+        "llformer.pooled.1.weight": True,
+        "llformer.pooled.1.bias": False,
+    }
 
 
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
