@@ -80,6 +80,7 @@ def compare(given: argparse.Namespace) -> int:
         plan, arena = affordable_comparison(given, arena, plan, trained, workers)
     about_to = {"experiment": arena.experiment, "preset": arena.content["model"]["llformer"]["preset"]}
     about_to |= {"sizes": digest(arena.sizes), "split": given.split, "epochs": plan.epochs}
+    about_to |= {"precision": arena.precision}
     for line in runs.lines(given.out):  # better now than after hours
         if line["trial"] is None and (other := [key for key in about_to if line.get(key) != about_to[key]]):
             was, now = line.get(other[0], "unknown"), about_to[other[0]]
@@ -125,7 +126,7 @@ def affordable_comparison(
     after a kill, or judges the other split, goes on with the same plan, whatever the speeds are by then.
     """
     names = sorted(method.name for method in wanted_methods)
-    asked = [arena.content, arena.sizes, arena.data.name, given.budget, workers, names, asdict(wanted)]
+    asked = [arena.content, arena.precision, arena.sizes, arena.data.name, given.budget, workers, names, asdict(wanted)]
     place, kept = budget.faces_place(arena.content), given.root / "plans" / f"{digest(asked)}.json"
     if kept.exists():
         plan = Plan(**json.loads(kept.read_text()))

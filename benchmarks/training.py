@@ -29,7 +29,7 @@ from components.data.faces import EMOTIONS, render_faces
 from components.data.table import Faces
 from components.learning import losses
 from components.learning.batches import Batch, Batches, epoch_batches
-from components.learning.compute import Compute, device, prepare
+from components.learning.compute import autocast, device, own_precision, prepare
 from components.learning.objective import Objective
 from components.learning.optim import optimizers
 from components.learning.training import Loss
@@ -63,16 +63,21 @@ def main() -> None:
     parser.add_argument("--preset", default="tiny", choices=["tiny", "small", "base"])
     parser.add_argument("--landmarks", default="none", choices=["none", "own"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="all but stage 2 through torch.compile")
     chosen = parser.parse_args()
     name = torch.cuda.get_device_name() if device().type == "cuda" else f"{processor()}, {os.cpu_count()} cores"
-    print(f"{datetime.date.today()}, {name}, torch {torch.__version__}; {chosen.preset}, landmarks {chosen.landmarks}")
+    precision = own_precision() if chosen.precision == "auto" else chosen.precision
+    print(f"{datetime.date.today()}, {name}, torch {torch.__version__}, {precision}; ", end="")
+    print(f"{chosen.preset}, landmarks {chosen.landmarks}")
     faces = grey_faces(STEPS * BATCH[device().type])
     params = experiment.load(PARAMS)
+    compute = params.compute.model_validate({**params.compute.model_dump(), "precision": chosen.precision})
+    params = params.model_copy(update={"compute": compute})
     llformer = {"preset": chosen.preset, "landmarks": chosen.landmarks, "images": "own", "drop_path": 0.0}
     model = params.model.model_copy(update={"llformer": type(params.model.llformer).model_validate(llformer)})
     for threads in chosen.threads if device().type == "cpu" else chosen.threads[:1]:
-        prepare(Compute(seed=1, threads=threads, precision="bfloat16"))
+        prepare(compute.model_copy(update={"seed": 1, "threads": threads}))
         rivals = rivals_of(model, params)
         rounds = measure(rivals, params, faces, chosen.compile, clock_of(threads))
         print(f"\n{threads} thread{'s' * (threads > 1)}" if device().type == "cpu" else "\nCUDA")
@@ -143,7 +148,7 @@ def learner(rival: Rival, params: experiment.Experiment, compiled: bool) -> Call
     def learn(batch: Batch) -> None:
         for optimiser in optimisers:
             optimiser.zero_grad()
-        with torch.autocast(device().type, torch.bfloat16):
+        with autocast(params.compute):
             loss, _ = rival.loss(batch, 0.5)
         loss.backward()
         for optimiser in optimisers:

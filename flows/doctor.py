@@ -155,7 +155,10 @@ def _shared_memory() -> str:
 def _device() -> str:
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    from components.learning.compute import own_precision
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    return f"{name}, trains in {own_precision()}"
 
 
 def _environment() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from components import atomic
 from components import experiment as params_file
 from components.config import parse, read_yaml
-from components.learning.compute import device
+from components.learning import compute
 from components.stages.sweep import METRIC, Params
 from flows import policy, project, projection, staging, sweep_runs, sweep_view, tracking
 from flows.project import ROOT, Failed, StageSpec
@@ -31,7 +31,7 @@ def explore(experiment: str, changes: Mapping[str, Any], adopts: bool) -> dict[s
         params = _params(experiment, changes)
         rules = policy.load()
         content = params.model_dump(mode="json")
-        fingerprint = project.fingerprint(spec, content, staging.torch_version(), device().type)
+        fingerprint = project.fingerprint(spec, content, staging.torch_version(), compute.kind())
     if explain:
         raise explain[0]
     state = staging.STATE / fingerprint

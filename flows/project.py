@@ -106,7 +106,7 @@ def _spec(name: str, do: dict[str, Any], experiment: str, raw: str) -> StageSpec
 
 
 def fingerprint(spec: StageSpec, params: dict[str, Any], torch_version: str, device: str) -> str:
-    """What a stage's result follows from, as one hash: inputs, code, its sections of the params, torch, device type."""
+    """What a stage's result follows from, as one hash: inputs, code, its sections of the params, torch, device."""
     content = {
         "stage": spec.target,
         "dependencies": {path: content_sha256(ROOT / path) for path in spec.dependencies},

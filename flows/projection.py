@@ -94,6 +94,8 @@ def _project_training(client: Any, folder: str, spec: project.StageSpec) -> str 
     _upload(client, run, reports)
     if sha256 and "weights_sha256" not in client.get_run(run).data.tags:
         client.log_artifact(run, str(history))
+        if left and mine:
+            client.set_tag(run, "device", str(left.get("device", "unknown")))  # older ones lack it
         client.set_tag(run, "weights_sha256", sha256)
         client.set_terminated(run, "FINISHED")
     return run

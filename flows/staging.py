@@ -42,11 +42,12 @@ def run(name: str, experiment: str) -> list[Artifact]:
     latest.unlink(missing_ok=True)
     with one_line_errors() as explain:
         from components import experiment as params_file
-        from components.learning.compute import device
+        from components.learning import compute
 
         whole = params_file.load(project.params_path(experiment))
         params = params_file.given(whole, name)
-        fingerprint = project.fingerprint(spec, params.model_dump(mode="json"), torch_version(), device().type)
+        device = compute.kind()
+        fingerprint = project.fingerprint(spec, params.model_dump(mode="json"), torch_version(), device)
         state = STATE / fingerprint
         state.mkdir(parents=True, exist_ok=True)
         atomic.write_text(latest, fingerprint)
@@ -54,7 +55,8 @@ def run(name: str, experiment: str) -> list[Artifact]:
         raise explain[0]
     with locked(state / "lock", f"{spec.target} is being run by another process"):
         work = _work(name, experiment)
-        return _run_locked(spec, state, lambda: work(params, ROOT / spec.raw, project.runs_folder(experiment), state))
+        folder = project.runs_folder(experiment)
+        return _run_locked(spec, state, device, lambda: work(params, ROOT / spec.raw, folder, state))
 
 
 def _work(name: str, experiment: str) -> Callable[..., Iterator[Report]]:
@@ -73,7 +75,7 @@ def _work(name: str, experiment: str) -> Callable[..., Iterator[Report]]:
     return run
 
 
-def _run_locked(spec: StageSpec, state: Path, work: Callable[[], Iterator[Report]]) -> list[Artifact]:
+def _run_locked(spec: StageSpec, state: Path, device: str, work: Callable[[], Iterator[Report]]) -> list[Artifact]:
     began = time.time()
     (state / "outcome.json").unlink(missing_ok=True)
     with one_line_errors() as explain:
@@ -92,6 +94,7 @@ def _run_locked(spec: StageSpec, state: Path, work: Callable[[], Iterator[Report
         "error": str(failed) if failed else None,
         "class": failed.kind if failed else None,
         "seconds": round(time.time() - began, 1),
+        "device": device,
         "artifacts": [] if failed else [asdict(artifact) for artifact in artifacts],
     }
     try:

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.comparison.methods import Method, chosen, overridden
 from components import experiment
 from components.config import parse
+from components.learning.compute import own_precision
 from components.model.presets import PRESETS
 from components.records import file_sha256
 
@@ -37,6 +38,12 @@ class Arena:
         """Of the recogniser: what the preset's name stands for."""
         return asdict(PRESETS[self.content["model"]["llformer"]["preset"]])
 
+    @property
+    def precision(self) -> str:
+        """What is done here: digests and lines know no "auto"."""
+        wanted: str = self.content["compute"]["precision"]
+        return own_precision() if wanted == "auto" else wanted
+
     def job(
         self,
         method: Method,
@@ -48,7 +55,8 @@ class Arena:
     ) -> "Job":
         """Raises ConfigError where the method changes what the experiment does not have."""
         changes = {**method.overrides, **(tuned or {})}
-        content = method.applied(overridden(self.content, {**(tuned or {}), "compute.seed": seed}), epochs)
+        own = {"compute.seed": seed, "compute.precision": self.precision}
+        content = method.applied(overridden(self.content, {**(tuned or {}), **own}), epochs)
         parse(experiment.Experiment, content, Path(f"{self.experiment} as {method.name}"))
         lender = self.job(chosen(method.asks)[0], seed, epochs, tuned, trial, trials) if method.asks else None
         return Job(self, method, content, changes, seed, epochs, trial, trials, lender)

@@ -57,7 +57,7 @@ COLOURS = (
 def comparable(found: Sequence[Line]) -> None:
     """Raises DataError unless all runs but a tuning's trials had the same faces as often, and no seed comes twice."""
     runs = [line for line in found if line["trial"] is None]
-    for key in ("experiment", "preset", "sizes", "split", "epochs", "faces_seen"):
+    for key in ("experiment", "preset", "sizes", "precision", "split", "epochs", "faces_seen"):
         values = sorted({str(line.get(key, "unknown")) for line in runs})
         if len(values) > 1:
             raise DataError(f"lines of {key} {', '.join(values)}: a table needs one; the rest belong in another --out")

@@ -143,6 +143,7 @@ def judged(job: Job) -> Line:
         "experiment": job.arena.experiment,
         "preset": job.content["model"]["llformer"]["preset"],
         "sizes": digest(job.arena.sizes),
+        "precision": job.content["compute"]["precision"],
         "split": job.arena.split,
         "method": job.method.name,
         "seed": job.seed,

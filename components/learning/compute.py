@@ -11,11 +11,34 @@ from components.config import Config
 class Compute(Config):
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1)
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16"]  # of training; auto: bfloat16 where the device computes in it
 
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def own_precision() -> str:
+    """What "auto" means here: bfloat16 where the device multiplies in it itself, else float32.
+
+    Where it does not, PyTorch emulates bfloat16: right, and several times slower than float32 (benchmarks/NOTES.md).
+    """
+    if device().type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities()
+    native = any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last: ARM
+    return "bfloat16" if native else "float32"
+
+
+def autocast(compute: Compute) -> torch.autocast:
+    """What the forward pass of a training runs under: bfloat16, or nothing changed."""
+    precision = own_precision() if compute.precision == "auto" else compute.precision
+    return torch.autocast(device().type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def kind() -> str:
+    """Of device, as far as it decides what a training does."""
+    return f"{device().type}, {own_precision()}"
 
 
 def prepare(compute: Compute) -> None:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from components.data.table import DarkFaces, Faces
 from components.learning import checkpoint
 from components.learning.batches import Batch, Batches, batch_count, epoch_batches
-from components.learning.compute import Compute, device
+from components.learning.compute import Compute, autocast, device
 from components.learning.metrics import accuracy
 from components.learning.optim import OptimConfig, optimizers, rate
 from components.lowlight.camera import Camera
@@ -103,7 +103,7 @@ def train_epoch(
             for group, top in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = top * share
             optimiser.zero_grad()
-        with torch.autocast(device().type, torch.bfloat16, enabled=course.compute.precision == "bfloat16"):
+        with autocast(course.compute):
             total, logits = loss(batch, step / (course.epochs * per_epoch))
         total.backward()
         for optimiser in optimisers:

@@ -20,6 +20,7 @@ from components import experiment
 from components.config import ConfigError
 from components.data.table import read_dark
 from components.learning import checkpoint, inference
+from components.learning.compute import own_precision
 from components.learning.metrics import score
 from components.model.presets import PRESETS
 from components.records import Report, file_sha256
@@ -274,6 +275,9 @@ def test_lines_of_another_comparison_are_refused_before_anything_is_trained(comp
     assert "lines.jsonl: holds lines of epochs 3: allowed are those of 4, or another --out" in capsys.readouterr().err
     assert compare(params, compared, "--preset", "small") == 2
     assert "holds lines of preset tiny: allowed are those of small, or another --out" in capsys.readouterr().err
+    monkeypatch.setattr(jobs, "own_precision", lambda: "float16")  # of another machine
+    assert compare(params, compared) == 2
+    assert f"holds lines of precision {own_precision()}: allowed are those of float16" in capsys.readouterr().err
 
 
 def test_lines_of_other_sizes_are_refused_as_well_and_so_is_a_plan_made_for_them(

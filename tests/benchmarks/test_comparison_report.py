@@ -23,7 +23,14 @@ def line(method: str, seed: int, accuracy: float, trial: int | None = None) -> d
         for name, light in RUNGS.items()
     ]
     cost = {"epochs": 24, "faces_seen": 960, "parameters": 1234567, "flops": 2_500_000, "seconds": 61.4}
-    where = {"experiment": "few", "preset": "tiny", "sizes": "ab", "split": "valid", "machine": "a machine"}
+    where = {
+        "experiment": "few",
+        "preset": "tiny",
+        "sizes": "ab",
+        "precision": "float32",
+        "split": "valid",
+        "machine": "a machine",
+    }
     when = {"date": "2026-11-22", "commit": "abc"}
     run = {"method": method, "seed": seed, "trial": trial, "trials": 0, "changes": {}, "scores": scores}
     return {**run, **cost, **where, **when, "digest": f"{method}-{seed}"}

@@ -116,7 +116,7 @@ def test_an_item_of_a_list_is_named_by_its_place(tmp_path):
     [
         ("compute.seed", -1, "greater than or equal to 0"),
         ("compute.threads", 0, "greater than or equal to 1"),
-        ("compute.precision", "float16", "'float32' or 'bfloat16'"),
+        ("compute.precision", "float16", "'auto', 'float32' or 'bfloat16'"),
         ("camera.adc_bits", 20, "less than or equal to 16"),
         ("camera.full_well_electrons", 0, "greater than 0"),
         ("camera.read_noise_electrons", float("nan"), "finite number"),

@@ -6,6 +6,8 @@ import shutil
 from clones import Clone
 from mlflow import MlflowClient
 
+from components.learning import compute
+
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody answers
 
 
@@ -49,6 +51,11 @@ def check_whole(clone: Clone) -> None:
 def test_one_run_a_training_with_every_epoch_once(finished):
     check_whole(finished[0])
     assert all(run.data.tags["fingerprint"] for of in runs(finished[0]).values() for run in of)
+
+
+def test_a_training_says_what_it_was_done_on_and_in_which_precision(finished):
+    found = runs(finished[0])
+    assert {run.data.tags["device"] for stage in TRAININGS for run in found[stage]} == {compute.kind()}
 
 
 def test_without_mlflow_every_stage_runs_and_the_next_run_goes_on_at_register(clone: Clone):
