@@ -21,7 +21,7 @@ def device() -> torch.device:
 def own_precision() -> str:
     """What "auto" means here: bfloat16 where the device multiplies in it itself, else float32.
 
-    Where it does not, PyTorch emulates bfloat16: right, and several times slower than float32 (benchmarks/NOTES.md).
+    Where it does not, PyTorch emulates bfloat16: right, and ten times slower than float32 (benchmarks/NOTES.md).
     """
     if device().type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
