@@ -29,7 +29,7 @@ from components.data.faces import EMOTIONS, render_faces
 from components.data.table import Faces
 from components.learning import losses
 from components.learning.batches import Batch, Batches, epoch_batches
-from components.learning.compute import autocast, device, own_precision, prepare
+from components.learning.compute import autocast, device, meant, prepare
 from components.learning.objective import Objective
 from components.learning.optim import optimizers
 from components.learning.training import Loss
@@ -67,8 +67,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="all but stage 2 through torch.compile")
     chosen = parser.parse_args()
     name = torch.cuda.get_device_name() if device().type == "cuda" else f"{processor()}, {os.cpu_count()} cores"
-    precision = own_precision() if chosen.precision == "auto" else chosen.precision
-    print(f"{datetime.date.today()}, {name}, torch {torch.__version__}, {precision}; ", end="")
+    print(f"{datetime.date.today()}, {name}, torch {torch.__version__}, {meant(chosen.precision)}; ", end="")
     print(f"{chosen.preset}, landmarks {chosen.landmarks}")
     faces = grey_faces(STEPS * BATCH[device().type])
     params = experiment.load(PARAMS)

@@ -158,7 +158,7 @@ def _device() -> str:
     from components.learning.compute import own_precision
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
-    return f"{name}, trains in {own_precision()}"
+    return f"{name}; precision auto is {own_precision()}"
 
 
 def _environment() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.comparison.methods import Method, chosen, overridden
 from components import experiment
 from components.config import parse
-from components.learning.compute import own_precision
+from components.learning.compute import meant
 from components.model.presets import PRESETS
 from components.records import file_sha256
 
@@ -41,8 +41,7 @@ class Arena:
     @property
     def precision(self) -> str:
         """What is done here: digests and lines know no "auto"."""
-        wanted: str = self.content["compute"]["precision"]
-        return own_precision() if wanted == "auto" else wanted
+        return meant(self.content["compute"]["precision"])
 
     def job(
         self,

@@ -30,10 +30,14 @@ def own_precision() -> str:
     return "bfloat16" if native else "float32"
 
 
+def meant(precision: str) -> str:
+    """float32 or bfloat16, where a params file may say "auto"."""
+    return own_precision() if precision == "auto" else precision
+
+
 def autocast(compute: Compute) -> torch.autocast:
     """What the forward pass of a training runs under: bfloat16, or nothing changed."""
-    precision = own_precision() if compute.precision == "auto" else compute.precision
-    return torch.autocast(device().type, torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device().type, torch.bfloat16, enabled=meant(compute.precision) == "bfloat16")
 
 
 def kind() -> str:

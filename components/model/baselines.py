@@ -82,8 +82,8 @@ class BasicBlock(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        # the stride by hand: below 8 or 16 channels, as the processor has AVX2 or AVX-512, oneDNN writes past its
-        # workspace in the backward pass of a strided 1x1 convolution: wrong gradients or a dead process (issue 6035)
+        # stride by hand: below 8 channels (AVX2, float32) oneDNN writes past its workspace in the backward pass of a
+        # strided 1x1 convolution, and gradients are wrong or the process dead (uxlfoundation/oneDNN, issue 6035)
         identity = self.identity(x[:, :, :: self.stride, :: self.stride])
         return F.relu(identity + self.body(x))  # (B, C, H / stride, W / stride)
 

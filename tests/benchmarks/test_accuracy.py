@@ -275,7 +275,7 @@ def test_lines_of_another_comparison_are_refused_before_anything_is_trained(comp
     assert "lines.jsonl: holds lines of epochs 3: allowed are those of 4, or another --out" in capsys.readouterr().err
     assert compare(params, compared, "--preset", "small") == 2
     assert "holds lines of preset tiny: allowed are those of small, or another --out" in capsys.readouterr().err
-    monkeypatch.setattr(jobs, "own_precision", lambda: "float16")  # of another machine
+    monkeypatch.setattr(jobs, "meant", lambda precision: "float16")  # of another machine
     assert compare(params, compared) == 2
     assert f"holds lines of precision {own_precision()}: allowed are those of float16" in capsys.readouterr().err
 

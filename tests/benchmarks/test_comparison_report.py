@@ -147,6 +147,7 @@ def test_likelihood_with_the_temperature_refitted_asks_nothing_of_calibration(pr
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"precision": "bfloat16"}, r"^lines of precision bfloat16, float32: a table needs one"),
         ({"epochs": 40}, r"^lines of epochs 24, 40: a table needs one; the rest belong in another --out$"),
         ({"preset": "small"}, r"^lines of preset small, tiny: "),
         ({"split": "test"}, r"^lines of split test, valid: "),

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 from flows import doctor, project
 from flows.doctor import Finding
@@ -49,6 +50,13 @@ def test_every_finding_is_aligned_and_what_is_missing_says_how_to_get_it():
         "MISSING  shared memory  none",
         "                        -> do this",
     ]
+
+
+def test_the_device_says_what_precision_auto_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for native, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda native=native: {"avx512_bf16": native})
+        assert found(doctor._device).detail == f"CPU, {os.cpu_count()} cores; precision auto is {precision}"
 
 
 def test_packages(root: Path):
