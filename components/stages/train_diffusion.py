@@ -94,7 +94,10 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
         loss=lambda batch, progress: losses.stage_two(network, teacher, batch, progress, config, objective, decoder),
         answer=lambda images, labels: network(images),
         course=params.course(
-            "train_diffusion", params.train_diffusion.epochs, epochs_before=params.train_diffusion.epochs_before
+            "train_diffusion",
+            params.train_diffusion.epochs,
+            epochs_before=params.train_diffusion.epochs_before,
+            seen_before=params.train_prior.epochs,
         ),
         objective=params.objective,
     )

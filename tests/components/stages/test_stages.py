@@ -13,7 +13,7 @@ import yaml
 from components import experiment
 from components.config import parse
 from components.data import table
-from components.learning import checkpoint, evaluation, inference
+from components.learning import batches, checkpoint, evaluation, inference, training
 from components.learning.metrics import majority_share
 from components.lowlight import gamma
 from components.lowlight.camera import photograph
@@ -98,6 +98,20 @@ def test_the_same_params_give_the_same_bytes(done, params, tmp_path):
         run(params, stage, tmp_path / "again")
     for name in sorted(set().union(*OUTPUTS.values())):
         assert file_sha256(folder / name) == file_sha256(tmp_path / "again" / name), name
+
+
+def test_stage_two_goes_on_where_the_dark_images_of_stage_one_end(params, done, tmp_path, monkeypatch):
+    drawn = []
+
+    def noted(*arguments, **more):
+        drawn.append(arguments[5])
+        return batches.epoch_batches(*arguments, **more)
+
+    shutil.copytree(done[0], tmp_path / "runs")
+    monkeypatch.setattr(training, "epoch_batches", noted)
+    for stage in ("train_prior", "train_diffusion"):
+        run(params, stage, tmp_path / "runs")
+    assert drawn == [0, 1, 2, 3]
 
 
 def test_dark_faces_are_the_faces_of_their_split_at_every_rung(done):
