@@ -4,8 +4,9 @@
         --workers 2 --threads 1 --out benchmarks/results/NAME.jsonl
 
 Each run adds a JSON line to --out; a run that has its line is not run again, and a killed one goes on from its
-checkpoint. On a CPU or a GPU. A bare machine does: components and flows/charts.py, and of packages torch, numpy, scipy,
-scikit-learn, pyarrow, pillow, safetensors, pydantic, PyYAML and MarkupSafe.
+checkpoint. The tables are printed and put beside the lines as NAME.md, the figure as NAME.svg. On a CPU or a GPU. A
+bare machine does: components and flows/charts.py, and of packages torch, numpy, scipy, scikit-learn, pyarrow, pillow,
+safetensors, pydantic, PyYAML and MarkupSafe.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="for data, checkpoints, predictions")
     what.add_argument("--list", action="store_true", help="say what methods there are, and do nothing else")
     what.add_argument("--against", default=methods.PLAIN, metavar="NAME", help="whom differences are to")
-    what.add_argument("--report", action="store_true", help="only the table and the figure of the lines there are")
+    what.add_argument("--report", action="store_true", help="only the tables and the figure of the lines there are")
     return what
 
 
@@ -150,12 +151,14 @@ def complain(failures: list[str]) -> int:
 
 
 def show(out: Path, root: Path, against: str) -> int:
-    """The table on standard output, the figure beside the lines."""
+    """The tables on standard output and, with the figure, beside the lines."""
     found = runs.lines(out)
     if not found:
         say(f"{out}: holds no run yet")
         return 1
-    print(report.markdown(found, root, against), end="")
+    tables = report.markdown(found, root, against)
+    print(tables, end="")
+    atomic.write_text(out.with_suffix(".md"), tables)
     atomic.write_text(out.with_suffix(".svg"), report.figure(found))
     return 0
 

@@ -36,17 +36,24 @@ class Metric:
     title: str
     scale: float
     digits: int
+    short: str = ""  # its name in the table to read first; without one it is not in it
 
 
 METRICS = (
-    Metric("accuracy", "Accuracy, %", 100, 1),
-    Metric("mean_class_accuracy", "Mean-class accuracy, %", 100, 1),
-    Metric("nll", "Negative log-likelihood against the votes, nats", 1, 3),
+    Metric("accuracy", "Accuracy, %", 100, 1, "accuracy, %"),
+    Metric("mean_class_accuracy", "Mean-class accuracy, %", 100, 1, "mean-class accuracy, %"),
+    Metric("nll", "Negative log-likelihood against the votes, nats", 1, 3, "NLL, nats"),
     Metric("votes_brier", "Brier score against the votes", 1, 3),
     Metric("calibration_error", "Calibration error, %", 100, 1),
     Metric("accuracy_at_80", "Accuracy at 80 % coverage, %", 100, 1),
 )
-REFITTED = Metric("nll", "Negative log-likelihood against the votes, the temperature refitted to them, nats", 1, 3)
+REFITTED = Metric(
+    "nll",
+    "Negative log-likelihood against the votes, the temperature refitted to them, nats",
+    1,
+    3,
+    "NLL refitted, nats",
+)
 # one for each method, told apart on white (the first six: Okabe and Ito 2008, without black and yellow)
 COLOURS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
@@ -93,15 +100,17 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     """
     comparable(found)
     methods = by_method(found)
-    parts = [provenance([line for runs in methods.values() for line in runs])]
     apart = differences(methods, against, root, functools.cache(answers))
-    for metric in METRICS:
-        means = {name: mean_score(runs, metric.name) for name, runs in methods.items()}
-        parts += [by_exposure(metric, means, apart, against)] if any(means.values()) else []
+    figures = [
+        Figure(metric, {name: mean_score(runs, metric.name) for name, runs in methods.items()}, apart)
+        for metric in METRICS
+    ]
     dark, refitted = {name: runs for name, runs in methods.items() if name != CEILING}, functools.cache(votes.answers)
     means = {name: mean_score(votes.rescored(runs, root, refitted), REFITTED.name) for name, runs in dark.items()}
-    if any(means.values()):
-        parts.append(by_exposure(REFITTED, means, differences(dark, against, root, refitted), against))
+    figures.append(Figure(REFITTED, means, differences(dark, against, root, refitted)))
+    figures = [one for one in figures if any(one.means.values())]
+    parts = [provenance([line for runs in methods.values() for line in runs]), in_short(figures, against)]
+    parts += [by_exposure(one, against) for one in figures]
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
     if PLAIN in methods and CEILING in methods:
@@ -128,13 +137,41 @@ def differences(
     }
 
 
-def by_exposure(metric: Metric, means: Mapping[str, Mapping[str, float]], apart: Differences, against: str) -> str:
-    exposures = [name for name in COLUMNS if any(name in values for values in means.values())]
+@dataclass(frozen=True)
+class Figure:
+    """A metric of every method: by exposure, and how far each is from the one it is read against."""
+
+    metric: Metric
+    means: Mapping[str, Mapping[str, float]]  # by method, exposure
+    apart: Differences
+
+
+def in_short(figures: Sequence[Figure], against: str) -> str:
+    """Means over the dark rungs, with their differences: the table to read first."""
+    shown = [one for one in figures if one.metric.short]
+    heads = [head for one in shown for head in (one.metric.short, f"less {against}'s")]
+    rows = [
+        [name, *(cell for one in shown for cell in _in_short(one, name, against))]
+        for name in figures[0].means
+        if name != CEILING
+    ]
+    title = f"In short, the mean over {', '.join(DARK)}, with {CONFIDENCE:.0%} intervals"
+    return f"**{title}**\n\n{table(['method', *heads], rows)}"
+
+
+def _in_short(one: Figure, method: str, against: str) -> tuple[str, str]:
+    mean = one.means.get(method, {}).get("mean dark")
+    estimate = one.apart[method]["mean dark"].get(one.metric.name)
+    return _cell(mean, one.metric, method, "mean dark"), _interval(estimate, one.metric, method, against)
+
+
+def by_exposure(one: Figure, against: str) -> str:
+    metric, exposures = one.metric, [e for e in COLUMNS if any(e in values for values in one.means.values())]
     rows = []
-    for name, values in means.items():
+    for name, values in one.means.items():
         cells = [_cell(values.get(exposure), metric, name, exposure) for exposure in exposures]
-        intervals = [apart[name][where].get(metric.name) for where in TESTED]
-        rows.append([name, *cells, *(_interval(one, metric, name, against) for one in intervals)])
+        intervals = [one.apart[name][where].get(metric.name) for where in TESTED]
+        rows.append([name, *cells, *(_interval(each, metric, name, against) for each in intervals)])
     heads = [f"{where} less {against}'s, {CONFIDENCE:.0%} interval" for where in TESTED]
     return f"**{metric.title}**\n\n{table(['method', *exposures, *heads], rows)}"
 

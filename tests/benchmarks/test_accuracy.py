@@ -250,9 +250,10 @@ def test_a_run_that_fails_is_one_line_and_the_others_go_on(params, tmp_path, mon
 
 def test_the_report_alone_shows_the_lines_there_are(compared, params, capsys):
     assert compare(params, compared, "--report") == 0
-    table = capsys.readouterr().out
-    assert "| plain | " in table
-    assert "| lldif | " in table
+    tables = capsys.readouterr().out
+    assert "| plain | " in tables
+    assert "| lldif | " in tables
+    assert (compared / "lines.md").read_text() == tables
     assert (compared / "lines.svg").read_text().startswith("<svg xmlns=")
 
 

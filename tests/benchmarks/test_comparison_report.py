@@ -60,6 +60,18 @@ def test_likelihood_and_costs_have_their_tables(tmp_path):
     assert text.startswith("few, preset tiny, 40 faces of valid, seeds 1, 2; 2026-11-22, a machine, commit abc.")
 
 
+def test_what_is_to_be_read_first_is_the_mean_over_the_dark_with_its_difference(predicted):
+    text = report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], predicted, against="other")
+    head, _, plain, other = rows(text, "In short, the mean over 0.2, 0.05, 0.02, 0.01, with 95% intervals")
+    assert head[:3] == ["method", "accuracy, %", "less other's"]
+    assert head[5:] == ["NLL, nats", "less other's", "NLL refitted, nats", "less other's"]
+    by_exposure = rows(text, "Accuracy")[2]
+    assert plain[:3] == [by_exposure[0], by_exposure[4], by_exposure[5]]
+    assert plain[2].startswith("-50.0 (-")
+    assert other[0] == "other"
+    assert other[2::2] == ["–"] * 4
+
+
 def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
     *_, ceiling = rows(report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], tmp_path), "Accuracy")
     assert ceiling == ["clean_ceiling", "90.0", *"––––––"]
