@@ -3,7 +3,7 @@
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,11 +178,17 @@ def by_exposure(one: Figure, against: str) -> str:
 
 def provenance(found: Sequence[Line]) -> str:
     def all_of(key: str) -> str:
-        return ", ".join(str(value) for value in dict.fromkeys(line[key] for line in found))
+        return listed(line[key] for line in found)
 
-    faces = ", ".join(f"{n:,}" for n in dict.fromkeys(score["faces"] for line in found for score in line["scores"]))
+    trained = listed(line.get("trained", line["commit"]) for line in found)  # older lines know the judging's alone
+    faces = listed(f"{score['faces']:,}" for line in found for score in line["scores"])
     what = f"{all_of('experiment')}, preset {all_of('preset')}, {faces} faces of {all_of('split')}"
-    return f"{what}, seeds {all_of('seed')}; {all_of('date')}, {all_of('machine')}, commit {all_of('commit')}."
+    return f"{what}, seeds {all_of('seed')}; {all_of('date')}, {all_of('machine')}, commit {trained}."
+
+
+def listed(values: Iterable[object]) -> str:
+    """Each once, in the order met."""
+    return ", ".join(dict.fromkeys(str(value) for value in values))
 
 
 def recovered(methods: Mapping[str, Sequence[Line]]) -> str:

@@ -37,6 +37,7 @@ from components.stages.evaluate import Evaluation, probed_near
 
 Line = dict[str, Any]
 PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a judgement, and its one model's name in it
+BEGAN = "commit"  # the file that says whose code trained, in a run's folder; it goes with borrowed weights
 EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; anything else is a bug
 
 
@@ -68,6 +69,8 @@ def _execute(job: Job) -> None:
         with alone(job.lender.folder.with_suffix(".lock"), job.lender.title):
             borrow(job, job.lender)
     lay_out(job.arena.data, job.folder)
+    if not (job.folder / BEGAN).exists():
+        atomic.write_text(job.folder / BEGAN, f"{commit()}\n")
     parent = os.getppid()
     for stage in job.method.stages:
         state = job.folder / stage
@@ -125,7 +128,7 @@ def stopwatch(path: Path) -> Iterator[Callable[[], None]]:
 def judged(job: Job) -> Line:
     """The run's JSON line: no path of this machine, and no list of figures but evaluation's own.
 
-    Date, machine, threads and commit are of the judging, seconds of the training.
+    Date, machine, threads and commit are of the judging; seconds, and the commit where it began, of the training.
     """
     model = inference.load(job.folder / f"{job.method.trains}.safetensors")
     train = class_counts(job.folder / "faces.parquet")["train"]
@@ -162,6 +165,7 @@ def judged(job: Job) -> Line:
         "machine": machine(),
         "threads": job.content["compute"]["threads"],
         "commit": commit(),
+        "trained": (job.folder / BEGAN).read_text().strip(),
         "digest": job.digest,
     }
 

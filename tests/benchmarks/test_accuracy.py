@@ -109,12 +109,14 @@ def test_one_training_is_judged_on_either_split(compared, params, monkeypatch, t
     shutil.copytree(compared, root, symlinks=True)
     told: list[str] = []
     monkeypatch.setattr(runs, "say", told.append)
+    monkeypatch.setattr(runs, "commit", lambda: "a later one")
     assert compare(params, root, "--split", "test", "--out", str(tmp_path / "test.jsonl")) == 0
     assert told == []
     for valid, test in zip(runs.lines(compared / "lines.jsonl"), runs.lines(tmp_path / "test.jsonl"), strict=True):
         assert (valid["split"], test["split"], test["digest"]) == ("valid", "test", valid["digest"])
         assert {score["exposure"] for score in test["scores"]} == {*RUNGS, "gamma"}
         assert test["scores"] != valid["scores"]
+        assert (test["commit"], test["trained"]) == ("a later one", valid["commit"])
         assert (root / "runs" / valid["digest"] / "valid" / "predictions.parquet").exists()
 
 
@@ -141,6 +143,7 @@ def test_a_method_that_asks_anothers_weights_gives_what_training_it_would(asked,
 def test_a_method_that_asks_anothers_weights_trains_nothing(asked, params, monkeypatch, tmp_path):
     told: list[str] = []
     monkeypatch.setattr(runs, "say", told.append)
+    monkeypatch.setattr(runs, "commit", lambda: "a later one")
     (_, method) = methods.chosen("lldif_asked_in_one_step")
     job = arena(params, asked).job(method, 1, 3)
     runs.execute(replace(job.lender, arena=replace(job.arena, split="test")))
@@ -157,6 +160,7 @@ def test_a_method_that_asks_anothers_weights_trains_nothing(asked, params, monke
     assert steps == [1, 4]
     line = json.loads((job.judgement / "line.json").read_text())
     assert (line["method"], line["changes"]) == ("lldif_asked_in_one_step", {"diffusion.steps": 1})
+    assert line["trained"] != line["commit"] == "a later one"
 
 
 def test_who_is_asked_is_trained_first_and_where_it_is_not_that_is_one_line(asked, params, tmp_path):
