@@ -88,7 +88,7 @@ def _speed(arena: Arena, method: Method) -> float:
     lay_out(arena.data, folder)
     params = parse(experiment.Experiment, job.content, Path(arena.experiment))
     seconds = 0.0
-    for stage, share in zip(method.stages, method.epochs(100).values(), strict=True):
+    for stage, share in zip(method.stages, method.epochs(arena.content, 100).values(), strict=True):
         reported = []
         for _ in experiment.STAGES[stage].run(experiment.given(params, stage), Path(), folder, folder / stage):
             reported.append(time.monotonic())

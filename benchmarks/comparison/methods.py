@@ -9,7 +9,6 @@ from components.config import ConfigError
 
 PLAIN = "plain"  # what every other method is read against
 CEILING = "clean_ceiling"  # what the same recogniser does where there is light
-PRIOR_SHARE = 0.1  # of LLDif's epochs that stage 1 gets: each is one that the recogniser lacks
 
 RAW: Mapping[str, Any] = {"model.light.form": "srgb", "model.light.blurs": False}
 GAIN: Mapping[str, Any] = {"model.light.form": "auto_gain", "model.light.blurs": False}
@@ -23,18 +22,20 @@ class Method:
     trains: Literal["baseline", "lldif"]
     says: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    prior_share: float = PRIOR_SHARE
+    prior_share: float | None = None  # of LLDif's epochs that stage 1 gets; else as large a share as the params file's
     asks: str = ""  # the method whose trained weights answer, in another way: then nothing is trained
 
     @property
     def stages(self) -> tuple[str, ...]:
         return ("train_baseline",) if self.trains == "baseline" else ("train_prior", "train_diffusion")
 
-    def epochs(self, total: int) -> dict[str, int]:
-        """How many of `total` epochs each of the stages gets."""
+    def epochs(self, content: Mapping[str, Any], total: int) -> dict[str, int]:
+        """How many of `total` epochs each of the stages gets; `content` is the params file's."""
         if self.trains == "baseline":
             return {"train_baseline": total}
-        prior = max(1, round(self.prior_share * total))
+        first, second = content["train_prior"]["epochs"], content["train_diffusion"]["epochs"]
+        share = first / (first + second) if self.prior_share is None else self.prior_share
+        prior = max(1, round(share * total))
         return {"train_prior": prior, "train_diffusion": total - prior}
 
     def applied(self, content: Mapping[str, Any], total: int) -> dict[str, Any]:
@@ -42,7 +43,7 @@ class Method:
 
         Where the file has one schedule of the learning rate span both stages of LLDif, it spans these.
         """
-        result, shares = overridden(content, self.overrides), self.epochs(total)
+        result, shares = overridden(content, self.overrides), self.epochs(content, total)
         for stage, epochs in shares.items():
             result[stage]["epochs"] = epochs
         if self.trains == "lldif" and result["train_prior"]["epochs_after"]:
@@ -92,7 +93,7 @@ METHODS = (
 )
 
 
-def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: float = PRIOR_SHARE) -> Method:
+def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: float | None = None) -> Method:
     return Method(f"lldif_{name}", "lldif", says, overrides, prior_share)
 
 

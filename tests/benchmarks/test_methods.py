@@ -24,8 +24,9 @@ def test_every_method_changes_what_the_experiment_has(method, experiment):
 
 @pytest.mark.parametrize("total", [2, 3, 8, 24, 100])
 def test_the_stages_of_every_method_share_its_epochs(total):
+    content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
     for method in GROUPS["all"]:
-        shares = method.epochs(total)
+        shares = method.epochs(content, total)
         assert sum(shares.values()) == total
         assert min(shares.values()) >= 1
         assert set(shares) == set(method.stages)
@@ -33,6 +34,7 @@ def test_the_stages_of_every_method_share_its_epochs(total):
 
 def test_one_schedule_spans_the_epochs_that_the_stages_get():
     content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
+    content["train_prior"]["epochs"], content["train_diffusion"]["epochs"] = 1, 9
     (lldif,) = chosen("lldif")
     changed = lldif.applied(content, 20)
     assert (changed["train_prior"]["epochs"], changed["train_prior"]["epochs_after"]) == (2, 18)
@@ -40,6 +42,13 @@ def test_one_schedule_spans_the_epochs_that_the_stages_get():
     (apart,) = chosen("lldif_two_schedules")
     changed = apart.applied(content, 20)
     assert (changed["train_prior"]["epochs_after"], changed["train_diffusion"]["epochs_before"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PARAMS.glob("*.yaml") if path.stem != "live"))
+def test_lldif_is_what_the_params_file_says(name):
+    content = yaml.safe_load((PARAMS / f"{name}.yaml").read_text(encoding="utf-8"))
+    (lldif,) = chosen("lldif")
+    assert lldif.applied(content, content["train_baseline"]["epochs"]) == content
 
 
 def test_the_papers_form_is_that_of_its_params_file():
