@@ -110,6 +110,8 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     figures.append(Figure(REFITTED, means, differences(dark, against, root, refitted)))
     figures = [one for one in figures if any(one.means.values())]
     parts = [provenance([line for runs in methods.values() for line in runs]), in_short(figures, against)]
+    if any(len(runs) > 1 for runs in methods.values()):
+        parts.append(f"**Each training, the mean over {', '.join(DARK)}, {sanity.READ}**\n\n{trainings(methods)}")
     parts += [by_exposure(one, against) for one in figures]
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
@@ -163,6 +165,21 @@ def _in_short(one: Figure, method: str, against: str) -> tuple[str, str]:
     mean = one.means.get(method, {}).get("mean dark")
     estimate = one.apart[method]["mean dark"].get(one.metric.name)
     return _cell(mean, one.metric, method, "mean dark"), _interval(estimate, one.metric, method, against)
+
+
+def trainings(methods: Mapping[str, Sequence[Line]]) -> str:
+    """How far trainings of one method lie apart, which no interval over faces knows."""
+    seeds = sorted({line["seed"] for runs in methods.values() for line in runs})
+    found = {name: {line["seed"]: line for line in runs} for name, runs in methods.items() if name != CEILING}
+    rows = [[name, *(_training(runs.get(seed)) for seed in seeds)] for name, runs in found.items()]
+    return table(["method", *(f"seed {seed}" for seed in seeds)], rows)
+
+
+def _training(line: Line | None) -> str:
+    if line is None:
+        return "–"
+    accuracy, nll = (mean_score([line], figure)["mean dark"] for figure in ("accuracy", "nll"))
+    return f"{100 * accuracy:.1f} / {nll:.3f}"
 
 
 def by_exposure(one: Figure, against: str) -> str:

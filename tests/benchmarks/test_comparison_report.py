@@ -74,6 +74,15 @@ def test_what_is_to_be_read_first_is_the_mean_over_the_dark_with_its_difference(
     assert other[2::2] == ["–"] * 4
 
 
+def test_trainings_of_one_method_stand_side_by_side(tmp_path):
+    head, _, plain, other = rows(report.markdown(LINES, tmp_path), "Each training")
+    assert head == ["method", "seed 1", "seed 2"]
+    dark = [np.mean([100 * accuracy * light**0.1 for light in (0.2, 0.05)]) for accuracy in (0.6, 0.7, 0.8)]
+    assert plain == ["plain", f"{dark[0]:.1f} / 1.250", f"{dark[1]:.1f} / 1.250"]
+    assert other == ["other", f"{dark[2]:.1f} / 1.250", "–"]
+    assert "Each training" not in report.markdown(LINES[:2], tmp_path)
+
+
 def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
     *_, ceiling = rows(report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], tmp_path), "Accuracy")
     assert ceiling == ["clean_ceiling", "90.0", *"––––––"]
