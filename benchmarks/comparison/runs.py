@@ -71,7 +71,7 @@ def _execute(job: Job) -> None:
     lay_out(job.arena.data, job.folder)
     if not (job.folder / BEGAN).exists():
         atomic.write_text(job.folder / BEGAN, f"{commit()}\n")
-    parent = os.getppid()
+    asker = multiprocessing.parent_process()  # none where whoever asked does the run itself
     for stage in job.method.stages:
         state = job.folder / stage
         if (state / "done").exists():
@@ -81,7 +81,7 @@ def _execute(job: Job) -> None:
                 lap()
                 figures = " ".join(f"{name} {value:.3f}" for name, value in report.metrics.items())
                 say(f"{job.title}: {stage} {report.step}/{report.total} {figures}")
-                if os.getppid() != parent:
+                if asker and not asker.is_alive():
                     sys.exit(f"{job.title}: whoever asked for this run is gone")
         (state / "done").touch()
     job.judgement.mkdir(exist_ok=True)

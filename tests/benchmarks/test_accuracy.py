@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import yaml
@@ -297,6 +299,47 @@ def test_lines_of_other_sizes_are_refused_as_well_and_so_is_a_plan_made_for_them
     assert "lines.jsonl: holds lines of sizes " in capsys.readouterr().err
     assert compare(params, tmp_path, *given) == 2
     assert "1000 minutes pay for 1 epochs" in capsys.readouterr().err
+
+
+def command(params: Path, root: Path, workers: int) -> list[str]:
+    given = ["--methods", "plain", "--seeds", "2", "--epochs", "5", "--threads", "1", "--workers", str(workers)]
+    where = ["--root", str(root), "--out", str(root / "lines.jsonl")]
+    return [sys.executable, "-m", "benchmarks.accuracy", str(params), *given, *where]
+
+
+def until_an_epoch_is_done(stream: IO[str]) -> None:
+    assert any(": train_baseline 1/5 " in line for line in stream)
+
+
+def test_a_comparison_in_the_background_outlives_the_shell_that_began_it(params, tmp_path):
+    in_a_shell = ["sh", "-c", f"{shlex.join(command(params, tmp_path, workers=1))} & read leave"]
+    with subprocess.Popen(
+        in_a_shell, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as shell:
+        assert shell.stdin
+        assert shell.stderr
+        until_an_epoch_is_done(shell.stderr)
+        shell.stdin.close()
+        shell.wait()
+        assert len(runs.lines(tmp_path / "lines.jsonl")) < 2  # it is not done when its shell is gone
+        shell.stderr.read()  # ends with the comparison
+    assert [line["seed"] for line in runs.lines(tmp_path / "lines.jsonl")] == [1, 2]
+
+
+def test_runs_end_with_the_comparison_that_asked_for_them(params, tmp_path):
+    with subprocess.Popen(
+        command(params, tmp_path, workers=2),
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as comparison:
+        assert comparison.stderr
+        until_an_epoch_is_done(comparison.stderr)
+        comparison.kill()
+        said = comparison.stderr.read()  # ends with the last run
+    assert "whoever asked for this run is gone" in said
+    assert runs.lines(tmp_path / "lines.jsonl") == []
 
 
 def test_a_preset_takes_the_place_of_the_params_files(compared, params, tmp_path):
