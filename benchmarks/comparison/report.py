@@ -101,18 +101,18 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     comparable(found)
     methods = by_method(found)
     apart = differences(methods, against, root, functools.cache(answers))
-    figures = [
-        Figure(metric, {name: mean_score(runs, metric.name) for name, runs in methods.items()}, apart)
+    measured = [
+        Measured(metric, {name: mean_score(runs, metric.name) for name, runs in methods.items()}, apart)
         for metric in METRICS
     ]
     dark, refitted = {name: runs for name, runs in methods.items() if name != CEILING}, functools.cache(votes.answers)
     means = {name: mean_score(votes.rescored(runs, root, refitted), REFITTED.name) for name, runs in dark.items()}
-    figures.append(Figure(REFITTED, means, differences(dark, against, root, refitted)))
-    figures = [one for one in figures if any(one.means.values())]
-    parts = [provenance([line for runs in methods.values() for line in runs]), in_short(figures, against)]
+    measured.append(Measured(REFITTED, means, differences(dark, against, root, refitted)))
+    measured = [one for one in measured if any(one.means.values())]
+    parts = [provenance([line for runs in methods.values() for line in runs]), in_short(measured, against)]
     if any(len(runs) > 1 for runs in methods.values()):
         parts.append(f"**Each training, the mean over {', '.join(DARK)}, {sanity.READ}**\n\n{trainings(methods)}")
-    parts += [by_exposure(one, against) for one in figures]
+    parts += [by_exposure(one, against) for one in measured]
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
     if PLAIN in methods and CEILING in methods:
@@ -140,7 +140,7 @@ def differences(
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measured:
     """A metric of every method: by exposure, and how far each is from the one it is read against."""
 
     metric: Metric
@@ -148,20 +148,20 @@ class Figure:
     apart: Differences
 
 
-def in_short(figures: Sequence[Figure], against: str) -> str:
+def in_short(measured: Sequence[Measured], against: str) -> str:
     """Means over the dark rungs, with their differences: the table to read first."""
-    shown = [one for one in figures if one.metric.short]
+    shown = [one for one in measured if one.metric.short]
     heads = [head for one in shown for head in (one.metric.short, f"less {against}'s")]
     rows = [
         [name, *(cell for one in shown for cell in _in_short(one, name, against))]
-        for name in figures[0].means
+        for name in measured[0].means
         if name != CEILING
     ]
     title = f"In short, the mean over {', '.join(DARK)}, with {CONFIDENCE:.0%} intervals"
     return f"**{title}**\n\n{table(['method', *heads], rows)}"
 
 
-def _in_short(one: Figure, method: str, against: str) -> tuple[str, str]:
+def _in_short(one: Measured, method: str, against: str) -> tuple[str, str]:
     mean = one.means.get(method, {}).get("mean dark")
     estimate = one.apart[method]["mean dark"].get(one.metric.name)
     return _cell(mean, one.metric, method, "mean dark"), _interval(estimate, one.metric, method, against)
@@ -182,7 +182,7 @@ def _training(line: Line | None) -> str:
     return f"{100 * accuracy:.1f} / {nll:.3f}"
 
 
-def by_exposure(one: Figure, against: str) -> str:
+def by_exposure(one: Measured, against: str) -> str:
     metric, exposures = one.metric, [e for e in COLUMNS if any(e in values for values in one.means.values())]
     rows = []
     for name, values in one.means.items():
