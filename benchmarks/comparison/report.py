@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.comparison import sanity, votes
 from benchmarks.comparison.methods import CEILING, PLAIN
@@ -23,6 +24,7 @@ DARK = tuple(exposure_name(rung) for rung in evaluation.DARK_RUNGS)
 LADDER = ("clean", *DARK, "0.005")
 COLUMNS = (*LADDER, "mean dark", evaluation.GAMMA)
 RESAMPLES, CONFIDENCE = 1000, 0.95
+TRAININGS_FOR_AN_INTERVAL = 3  # two leave one degree of freedom, whose interval says nothing
 # where differences are tested: over the dark rungs, and at the two where light is scarcest but not gone
 TESTED: dict[str, tuple[float, ...]] = {"mean dark": evaluation.DARK_RUNGS, "0.02": (0.02,), "0.01": (0.01,)}
 ROOM_FOR_NAMES = 40
@@ -111,7 +113,9 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     measured = [one for one in measured if any(one.means.values())]
     parts = [provenance([line for runs in methods.values() for line in runs]), in_short(measured, against)]
     if any(len(runs) > 1 for runs in methods.values()):
-        parts.append(f"**Each training, the mean over {', '.join(DARK)}, {sanity.READ}**\n\n{trainings(methods)}")
+        parts.append(
+            f"**Each training, the mean over {', '.join(DARK)}, {sanity.READ}**\n\n{trainings(methods, against)}"
+        )
     parts += [by_exposure(one, against) for one in measured]
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
@@ -167,12 +171,20 @@ def _in_short(one: Measured, method: str, against: str) -> tuple[str, str]:
     return _cell(mean, one.metric, method, "mean dark"), _interval(estimate, one.metric, method, against)
 
 
-def trainings(methods: Mapping[str, Sequence[Line]]) -> str:
-    """How far trainings of one method lie apart, which no interval over faces knows."""
+def trainings(methods: Mapping[str, Sequence[Line]], against: str) -> str:
+    """How far trainings of one method lie apart, which no interval over faces knows; of enough, one that does."""
     seeds = sorted({line["seed"] for runs in methods.values() for line in runs})
     found = {name: {line["seed"]: line for line in runs} for name, runs in methods.items() if name != CEILING}
-    rows = [[name, *(_training(runs.get(seed)) for seed in seeds)] for name, runs in found.items()]
-    return table(["method", *(f"seed {seed}" for seed in seeds)], rows)
+    heads, rows = ["method", *(f"seed {seed}" for seed in seeds)], []
+    shown = [metric for metric in METRICS if metric.name in ("accuracy", "nll")]
+    known = len(seeds) >= TRAININGS_FOR_AN_INTERVAL
+    if known:
+        heads += [f"{metric.short}, less {against}'s, {CONFIDENCE:.0%} interval over trainings" for metric in shown]
+    for name, runs in found.items():
+        others = found.get(against, {}) if known else {}
+        apart = [_interval(over_trainings(runs, others, one.name), one, name, against) for one in shown if known]
+        rows.append([name, *(_training(runs.get(seed)) for seed in seeds), *apart])
+    return table(heads, rows)
 
 
 def _training(line: Line | None) -> str:
@@ -180,6 +192,20 @@ def _training(line: Line | None) -> str:
         return "–"
     accuracy, nll = (mean_score([line], figure)["mean dark"] for figure in ("accuracy", "nll"))
     return f"{100 * accuracy:.1f} / {nll:.3f}"
+
+
+def over_trainings(ours: Mapping[int, Line], theirs: Mapping[int, Line], figure: str) -> Estimate | None:
+    """Of a figure's mean over the dark, ours less theirs, by seed: Student's interval of the mean. The faces stay as
+    they are. None where fewer than TRAININGS_FOR_AN_INTERVAL seeds are of both.
+    """
+    seeds = sorted(set(ours) & set(theirs))
+    if len(seeds) < TRAININGS_FOR_AN_INTERVAL:
+        return None
+    one, other = ([mean_score([side[seed]], figure)["mean dark"] for seed in seeds] for side in (ours, theirs))
+    apart = np.subtract(one, other)
+    mean = float(apart.mean())
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(seeds) - 1) * stats.sem(apart))
+    return Estimate(mean, mean - half, mean + half)
 
 
 def by_exposure(one: Measured, against: str) -> str:

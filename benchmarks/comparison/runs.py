@@ -38,6 +38,7 @@ from components.stages.evaluate import Evaluation, probed_near
 Line = dict[str, Any]
 PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a judgement, and its one model's name in it
 BEGAN = "commit"  # the file that says whose code trained, in a run's folder; it goes with borrowed weights
+UNKNOWN = "unknown"  # in its place
 EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; anything else is a bug
 
 
@@ -69,8 +70,9 @@ def _execute(job: Job) -> None:
         with alone(job.lender.folder.with_suffix(".lock"), job.lender.title):
             borrow(job, job.lender)
     lay_out(job.arena.data, job.folder)
-    if not (job.folder / BEGAN).exists():
-        atomic.write_text(job.folder / BEGAN, f"{commit()}\n")
+    if not (job.folder / BEGAN).exists():  # code that kept no note of itself may have begun it
+        begun = any((job.folder / stage).exists() for stage in job.method.stages)
+        atomic.write_text(job.folder / BEGAN, f"{UNKNOWN if begun else commit()}\n")
     asker = multiprocessing.parent_process()  # none where whoever asked does the run itself
     for stage in job.method.stages:
         state = job.folder / stage
@@ -201,13 +203,13 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Of this code, marked where the tree differs from it; "unknown" outside a repository."""
+    """Of this code, marked where the tree differs from it; UNKNOWN outside a repository."""
     here = Path(__file__).parent
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
 
 
 def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:

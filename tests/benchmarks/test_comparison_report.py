@@ -83,6 +83,21 @@ def test_trainings_of_one_method_stand_side_by_side(tmp_path):
     assert "Each training" not in report.markdown(LINES[:2], tmp_path)
 
 
+def test_three_trainings_of_both_have_an_interval_over_trainings(tmp_path):
+    others = [line("other", seed, accuracy) for seed, accuracy in ((1, 0.70), (2, 0.72), (3, 0.77))]
+    plains = [line("plain", seed, accuracy) for seed, accuracy in ((1, 0.60), (2, 0.65), (3, 0.64), (4, 0.1))]
+    head, _, plain, other = rows(report.markdown([*others, *plains], tmp_path), "Each training")
+    assert head[5:] == [f"{what}, less plain's, 95% interval over trainings" for what in ("accuracy, %", "NLL, nats")]
+    assert plain[5:] == ["–", "–"]
+    dark = np.mean([light**0.1 for light in (0.2, 0.05)])
+    apart = 100 * dark * np.array([0.10, 0.07, 0.13])
+    half = 4.30265 * apart.std(ddof=1) / 3**0.5  # Student's t of two degrees of freedom, from a printed table
+    assert other[5] == f"{apart.mean():+.1f} ({apart.mean() - half:+.1f} to {apart.mean() + half:+.1f})"
+    assert other[6] == "+0.000 (+0.000 to +0.000)"
+    head, *both = rows(report.markdown([*others[:2], *plains[:2]], tmp_path), "Each training")
+    assert {len(row) for row in (head, *both)} == {3}
+
+
 def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
     *_, ceiling = rows(report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], tmp_path), "Accuracy")
     assert ceiling == ["clean_ceiling", "90.0", *"––––––"]
