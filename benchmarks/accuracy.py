@@ -151,15 +151,25 @@ def complain(failures: list[str]) -> int:
 
 
 def show(out: Path, root: Path, against: str) -> int:
-    """The tables on standard output and, with the figure, beside the lines."""
+    """The tables on standard output and, with the figure, beside the lines.
+
+    Tables without some runs' predictions have fewer intervals: they take no other tables' place.
+    """
     found = runs.lines(out)
     if not found:
         say(f"{out}: holds no run yet")
         return 1
     tables = report.markdown(found, root, against)
     print(tables, end="")
-    atomic.write_text(out.with_suffix(".md"), tables)
     atomic.write_text(out.with_suffix(".svg"), report.figure(found))
+    beside = out.with_suffix(".md")
+    lost = [
+        line for line in found if line["trial"] is None and not (runs.judgement(root, line) / runs.PREDICTIONS).exists()
+    ]
+    if lost and beside.exists():
+        say(f"{beside}: left as it was: of {len(lost)} runs the predictions are not under {root}")
+    else:
+        atomic.write_text(beside, tables)
     return 0
 
 

@@ -266,6 +266,24 @@ def test_the_report_alone_shows_the_lines_there_are(compared, params, capsys):
     assert (compared / "lines.svg").read_text().startswith("<svg xmlns=")
 
 
+def test_tables_with_fewer_intervals_take_no_others_place(compared, params, tmp_path, capsys):
+    lines = tmp_path / "lines.jsonl"
+    lines.write_bytes((compared / "lines.jsonl").read_bytes())
+    report = ("--report", "--out", str(lines))
+    assert compare(params, tmp_path / "empty", *report) == 0  # there are none yet
+    fewer = lines.with_suffix(".md").read_text()
+    capsys.readouterr()
+    assert compare(params, compared, *report) == 0
+    whole = lines.with_suffix(".md").read_text()
+    assert whole != fewer
+    assert "left as it was" not in capsys.readouterr().err
+    assert compare(params, tmp_path / "empty", *report) == 0
+    assert lines.with_suffix(".md").read_text() == whole
+    said = capsys.readouterr()
+    assert said.out == fewer
+    assert f"of 2 runs the predictions are not under {tmp_path / 'empty'}" in said.err
+
+
 def test_tuning_gives_every_method_the_same_trials_and_the_best_is_used(params, tmp_path):
     """Six short trainings: some seconds."""
     assert compare(params, tmp_path, "--sweep-trials", "2", "--sweep-epochs", "2") == 0
