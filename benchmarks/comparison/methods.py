@@ -123,6 +123,8 @@ PAPER: Mapping[str, Any] = {
     "train_diffusion.loss.l1_weight": 0.0,
     "train_diffusion.loss.pure_noise_share": 0.0,
 }
+# Z-hat is taught its label as stage 1's Z is, and answers beside the recogniser, as CLIP does: by the nearest prompt
+VOICE: Mapping[str, Any] = {"diffusion.voice": 0.5, "train_diffusion.loss.contrastive_weight": 1.0}
 IN_LOSS: Mapping[str, Any] = {"objective.strength": 0.5, "inference.adjustment": 0.0}
 
 
@@ -184,6 +186,8 @@ ABLATIONS = (
     ablation("stop_gradient", "recognising does not shape Z-hat", STOP),
     ablation("longer_prior", "a third of the epochs for stage 1", {}, prior_share=1 / 3),
     ablation("longer_prior_alone", "the same, and recognising does not shape Z-hat", STOP, prior_share=1 / 3),
+    ablation("voice", "Z-hat is drawn to the label's prompt in stage 2 too, and gives half of the answer", VOICE),
+    ablation("longer_prior_voice", "the same, with a third of the epochs for stage 1", VOICE, prior_share=1 / 3),
     ablation("clean_start", "stage 1 recognises clean faces", {"train_prior.loss.clean_share": 1.0}),
     ablation(
         "label_dropped",

@@ -38,6 +38,7 @@ class StageTwoLoss(Config):
 
     kl_weight: float = Field(ge=0)
     l1_weight: float = Field(ge=0)
+    contrastive_weight: float = Field(ge=0)  # Z-hat and the label's prompt
     denoising_weight: float = Field(ge=0)  # of one step of the chain from a noised true Z, beside the unrolled chain
     pure_noise_share: float = Field(ge=0, le=1)  # of training chains; the rest start from the noised true Z
     prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z-hat is withheld from the recogniser: 0 in its place
@@ -110,6 +111,8 @@ def stage_two(
     total = config.kl_weight * prior_divergence(z, inferred) + config.l1_weight * F.l1_loss(inferred, z)
     if config.denoising_weight:
         total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)
+    if config.contrastive_weight:
+        total = total + config.contrastive_weight * objective(network.similarity(inferred), batch.targets)
     waits = progress < config.prior_phase
     with torch.set_grad_enabled(not waits):
         known = _known(inferred.detach() if config.stop_gradient else inferred, batch.keys, config.prior_dropout)

@@ -126,7 +126,8 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
 
 def _answers(network: LLDif | StageOne, images: Tensor, z: Tensor) -> Tensor:
     parts = zip(images.split(FACES_AT_ONCE), z.split(FACES_AT_ONCE), strict=True)
-    return torch.cat([network.recognise(network.see(some), own).log_softmax(dim=1) for some, own in parts])
+    answer = network.answer if isinstance(network, LLDif) else network.recognise
+    return torch.cat([answer(network.see(some), own).log_softmax(dim=1) for some, own in parts])
 
 
 def _images(images: np.ndarray, place: torch.device) -> Tensor:

@@ -12,13 +12,16 @@ from components.model.schedule import predicted_z0, sample, schedule
 
 
 class DiffusionConfig(Config):
-    """The chain: its length, what the denoiser predicts, and how many chains are averaged at inference."""
+    """The chain: its length, what the denoiser predicts, and what is made of Z-hat at inference."""
 
     form: Literal["chain", "mlp"]  # mlp: the same layers, asked once and given no noise, as an ablation
     steps: int = Field(ge=1, le=64)  # T
     predicts: Literal["z0", "noise"]
     blocks: int = Field(ge=1)
-    samples: int = Field(ge=1, le=8)  # K
+    samples: int = Field(ge=1, le=8)  # K, the chains that are averaged
+    voice: float = Field(
+        ge=0, lt=1
+    )  # share of the answer that is Z-hat's own, by its similarity to the classes' prompts
 
 
 class Denoiser(nn.Module):

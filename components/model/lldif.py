@@ -1,6 +1,9 @@
 """LLDif whole: stage 1 (a label-aware prior guides the recogniser), stage 2 (diffusion infers the prior)."""
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.config import Config
@@ -88,9 +91,10 @@ class StageOne(GuidedRecogniser):
 
 
 class LLDif(GuidedRecogniser):
-    """Stage 2 and inference: images alone to log-probabilities. No label and no prompt is part of it."""
+    """Stage 2 and inference: images alone to log-probabilities. No face's label is part of it."""
 
     starts: Tensor
+    prompts: Tensor
 
     def __init__(self, config: ModelConfig, diffusion: DiffusionConfig, faces: FacesConfig) -> None:
         super().__init__(config, faces)
@@ -101,17 +105,19 @@ class LLDif(GuidedRecogniser):
         # fixed starts, stored with the weights: a face's answer depends neither on its batch nor on a generator
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("starts", torch.randn(STORED_STARTS, channels, generator=generator))
+        self.register_buffer("prompts", torch.zeros(len(faces.classes), channels))  # until stage 1's are known
         self.frozen_encoder = True
         self.image_encoder.requires_grad_(False)
 
     def start_from(self, stage_one: StageOne, warm: bool, frozen_encoder: bool) -> None:
-        """Take stage 1's E_I, PNET_2 where its shape is PNET_1's, and, if `warm`, the recogniser.
+        """Take stage 1's prompts and E_I, PNET_2 where its shape is PNET_1's, and, if `warm`, the recogniser.
 
         E_I stays as it is where `frozen_encoder` [L, D], and where it is CLIP's; else it goes on learning, as a part of
         the condition.
         """
         self.frozen_encoder = frozen_encoder or self.image_encoder.pretrained
         self.image_encoder.requires_grad_(not self.frozen_encoder)
+        self.prompts.copy_(stage_one.prior.prompts().detach())
         self.image_encoder.load_state_dict(stage_one.prior.image_encoder.state_dict())
         if not self.config.prior.label_input:
             self.condition.load_state_dict(stage_one.prior.network.state_dict())
@@ -133,12 +139,24 @@ class LLDif(GuidedRecogniser):
         """Z-hat (B, C_z) from the dark image alone, for chains that start at `start` (B, C_z)."""
         return self.denoiser(start, self.condition_of(seen))
 
+    def similarity(self, z: Tensor) -> Tensor:
+        """Scaled cosine between each Z-hat (B, C_z) and each class's prompt, as stage 1 left them: logits (B, K)."""
+        return F.normalize(z, dim=-1) @ self.prompts.mT
+
+    def answer(self, seen: Seen, z: Tensor) -> Tensor:
+        """Log-probabilities (B, K): the recogniser's under the prior z (B, C_z), averaged with z's own."""
+        recognised, voice = self.recognise(seen, z).log_softmax(dim=1), self.denoiser.config.voice
+        if not voice:
+            return recognised
+        own = self.similarity(z).log_softmax(dim=1)
+        return torch.logaddexp(recognised + math.log(1 - voice), own + math.log(voice))
+
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities (B, K), averaged over the K chains."""
         seen = self.see(images)
         condition = self.condition_of(seen)
         answers = [
-            self.recognise(seen, self.denoiser(start.expand(len(images), -1), condition)).log_softmax(dim=1)
+            self.answer(seen, self.denoiser(start.expand(len(images), -1), condition))
             for start in self.starts[: self.denoiser.config.samples]
         ]
         return torch.stack(answers).logsumexp(dim=0) - torch.tensor(float(len(answers))).log()

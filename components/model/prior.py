@@ -93,8 +93,11 @@ class Prior(nn.Module):
 
     def similarity(self, z: Tensor) -> Tensor:
         """Scaled cosine between each Z and each class's prompt (B, K): the logits of the contrastive loss."""
-        texts = F.normalize(self.text_to_shared(self.text_encoder()), dim=-1)
-        return F.normalize(z, dim=-1) @ texts.mT * self.log_scale.exp()
+        return F.normalize(z, dim=-1) @ self.prompts().mT
+
+    def prompts(self) -> Tensor:
+        """(K, C_z): where the contrastive loss has Z of each class point to; the length is the scale."""
+        return F.normalize(self.text_to_shared(self.text_encoder()), dim=-1) * self.log_scale.exp()
 
     def likeness(self, features: Tensor, others: Tensor) -> Tensor:
         """Scaled cosine between all faces of one view (B, D) and all of another (B, D): (B, B)."""

@@ -162,6 +162,7 @@ def stage_two_loss() -> Callable[..., losses.StageTwoLoss]:
     """The plain form, and any term by name."""
     plain: dict[str, Any] = {"kl_weight": 1.0, "l1_weight": 0.1, "denoising_weight": 0.0, "pure_noise_share": 0.5}
     plain |= {
+        "contrastive_weight": 0.0,
         "prior_dropout": 0.0,
         "stop_gradient": False,
         "prior_phase": 0.0,
@@ -201,7 +202,7 @@ def awake() -> Callable[[nn.Module], nn.Module]:
 @pytest.fixture(scope="session")
 def diffusion() -> Callable[..., DiffusionConfig]:
     """The paper's four steps, and any part by name."""
-    plain = {"form": "chain", "steps": 4, "predicts": "z0", "blocks": 1, "samples": 1}
+    plain = {"form": "chain", "steps": 4, "predicts": "z0", "blocks": 1, "samples": 1, "voice": 0.0}
     return lambda **changes: DiffusionConfig(**(plain | changes))
 
 

@@ -153,6 +153,7 @@ def test_a_dropped_label_leaves_the_papers_form_without_it(small_model, stage_on
 
 def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, diffusion, stage_two_loss, objective):
     network, teacher, sample = LLDif(small_model(), diffusion(), FACES).eval(), teacher_of(small_model()), batch()
+    network.start_from(teacher, warm=False, frozen_encoder=False)
 
     def total(**terms: float) -> float:
         config = stage_two_loss(**({"kl_weight": 0.0, "l1_weight": 0.0, "pure_noise_share": 1.0} | terms))
@@ -170,6 +171,9 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     assert total() == pytest.approx(recognise, rel=1e-5)
     assert total(kl_weight=1) == pytest.approx(recognise + kl, rel=1e-5)
     assert total(kl_weight=1, l1_weight=3) == pytest.approx(recognise + kl + 3 * l1, rel=1e-5)
+    contrast = F.cross_entropy(network.similarity(inferred), sample.labels).item()
+    assert contrast != pytest.approx(np.log(3), abs=1e-3)
+    assert total(contrastive_weight=2) == pytest.approx(recognise + 2 * contrast, rel=1e-5)
     assert total(denoising_weight=2) == pytest.approx(recognise + 2 * one_step, rel=1e-5)
     distilled = losses.distillation(logits, answers, 2.0).item()
     assert total(logit_weight=3) == pytest.approx(recognise + 3 * distilled, rel=1e-5)

@@ -14,7 +14,7 @@ from components.model.light import Seen
 from components.model.lldif import LLDif, StageOne
 
 FACES = 42
-DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1)
+DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1, voice=0.0)
 AS_IT_IS = Calibration(1.0, (0.0,) * 7)
 IN_STEPS = ["one_step", "two_steps", "four_steps", "eight_steps"]
 OF_LLDIF = ["one_chain", "eight_chains", *IN_STEPS, "zero", "mean", "shuffled", "oracle", "image_shuffled"]
@@ -30,10 +30,11 @@ def faces(drawn_faces) -> Probed:
 
 @pytest.fixture
 def stages(small_model, embedded_faces):
-    def make(label_input: bool = False) -> tuple[LLDif, StageOne]:
+    def make(label_input: bool = False, voice: float = 0.0) -> tuple[LLDif, StageOne]:
         torch.manual_seed(1)
         model = small_model(label_input)
-        stage_one, network = StageOne(model, embedded_faces).eval(), LLDif(model, DIFFUSION, embedded_faces).eval()
+        diffusion = DIFFUSION.model_copy(update={"voice": voice})
+        stage_one, network = StageOne(model, embedded_faces).eval(), LLDif(model, diffusion, embedded_faces).eval()
         for name, weights in stage_one.llformer.named_parameters():
             if "modulation" in name:  # which starts at zero: here Z must be able to say something
                 torch.nn.init.normal_(weights, std=0.5)
@@ -135,8 +136,9 @@ def test_a_constant_prior_shows_as_no_deviation_though_its_chains_differ(stages,
     assert found["lldif"]["shuffled"] == found["lldif"]["mean"] == found["lldif"]["one_chain"]
 
 
-def test_one_chain_is_the_answer_of_the_model_itself(stages, faces):
-    network, stage_one = stages()
+@pytest.mark.parametrize("voice", [0.0, 0.25])
+def test_one_chain_is_the_answer_of_the_model_itself(stages, faces, voice):
+    network, stage_one = stages(voice=voice)
     network.denoiser.leave.weight.data *= 3
     calibration = Calibration(1.7, (0.0, 0.1, 0.2, 0.3, 0.0, -0.5, 0.0))
     model = inference.Model(network, None, calibration, False)

@@ -30,6 +30,7 @@ FORMS: dict[str, tuple[dict, dict]] = {
     "one step": ({}, {"steps": 1}),
     "the label in Z": ({"label_input": True}, {}),
     "with DLNet": (DLNET, {}),
+    "Z-hat answers too": ({}, {"voice": 0.5}),
 }
 # the losses of three steps from seed 3 in float32, written down on 2026-11-22; a refactor leaves them as they are
 RECORDED = {

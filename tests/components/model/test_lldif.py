@@ -58,10 +58,33 @@ def test_a_label_that_is_not_told_changes_nothing(small_model):
     assert ((one - other).abs().amax(1) > 1e-4).tolist() == told.tolist()
 
 
-def test_no_label_and_no_prompt_is_part_of_what_answers(small_model, diffusion):
-    """At inference there is nothing that a label could enter by."""
-    names = LLDif(small_model(label_input=True), diffusion(), faces()).state_dict()
+def test_no_label_and_no_encoder_of_one_is_part_of_what_answers(small_model, diffusion):
+    """There is nothing that a face's label could enter by: the prompts are those of all classes, for every face."""
+    names = LLDif(small_model(label_input=True), diffusion(voice=0.5), faces()).state_dict()
     assert not [name for name in names if "text" in name or "word" in name or "prior" in name]
+
+
+@pytest.mark.parametrize("voice", [0.0, 0.25])
+def test_z_hat_answers_for_its_share_by_its_similarity_to_stage_ones_prompts(small_model, diffusion, voice, awake):
+    stage_one = StageOne(small_model(), faces())
+    network = awake(LLDif(small_model(), diffusion(voice=voice), faces())).eval()
+    network.start_from(stage_one, warm=True, frozen_encoder=False)
+    seen = network.see(x := images(5))
+    z = network.infer_prior(seen, network.starts[:1].expand(5, -1))
+    recognised, own = network.recognise(seen, z).softmax(1), stage_one.prior.similarity(z).softmax(1)
+    assert (recognised - own).abs().max() > 0.01
+    assert torch.allclose(network(x).exp(), (1 - voice) * recognised + voice * own, atol=1e-6)
+
+
+def test_the_contrast_of_stage_two_teaches_the_chain_and_moves_no_prompt(small_model, diffusion):
+    network = LLDif(small_model(), diffusion(voice=0.5), faces()).train()
+    network.start_from(StageOne(small_model(), faces()), warm=True, frozen_encoder=False)
+    inferred = network.infer_prior(network.see(images(6)), torch.randn(6, 16))
+    torch.nn.functional.cross_entropy(network.similarity(inferred), torch.arange(6) % 3).backward()
+    for part in (network.image_encoder, network.condition, network.denoiser):
+        assert all(parameter.grad.abs().max() > 0 for parameter in part.parameters())
+    assert all(parameter.grad is None for parameter in network.llformer.parameters())
+    assert not any(name == "prompts" for name, _ in network.named_parameters())
 
 
 @pytest.mark.parametrize("sees", ["dark", "clean"])
