@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def compare(given: argparse.Namespace) -> int:
     if given.list:
         for method in methods.GROUPS["all"]:
-            print(f"{method.name:26}{method.says}")
+            print(f"{method.name:28}{method.says}")
         return 0
     if given.report:
         return show(given.out, given.root, given.against)

@@ -5,6 +5,7 @@ and has Pillow write and read the JPEG: the way it is usually written. The two v
 best of several rounds, in seconds of processor time, since other work on the machine can only slow a version down.
 """
 
+import argparse
 import datetime
 import io
 import os
@@ -53,6 +54,7 @@ class Case:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     print(f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, torch {torch.__version__}; one thread")
     print(f"{'faces a second':24}{'photograph':>12}{'plain NumPy':>14}{'ratio':>8}")

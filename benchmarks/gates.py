@@ -5,6 +5,7 @@ the simulation finds, beside the usual `new >= old` and `new > old`; draws docs/
 whose faces are independent, by their counts; and whole tables whose faces are of few persons, by `judge` itself.
 """
 
+import argparse
 import datetime
 import time
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ COLOURS = ("#0b6bcb", "#b3261e", "#6b6b6b", "#946200")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     began = time.process_time()
     print(f"{datetime.date.today()}, seed {SEED}, alpha {ALPHA:g}")
     print(power.sentence(FACES, DISCORDANT, MARGIN, ALPHA))

@@ -4,6 +4,7 @@ Parameters are all there are, frozen ones too; operations are floating-point one
 pass of one face, of convolutions and products of matrices. Papers often count multiply-adds and call them FLOP.
 """
 
+import argparse
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,7 @@ CASES = (
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"| {'preset':6} | {'landmarks':13} | {'images':6} | {'faces':9} | {'parameters':>10} | {'MFLOP':>9} |")
     print("|---|---|---|---|---|---|")
     for case in CASES:

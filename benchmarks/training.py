@@ -3,7 +3,7 @@
     python -m benchmarks.training                         # CPU: one thread, then two; about 4 minutes
     python -m benchmarks.training --preset base --compile # with a GPU, where there is one
 
-A step is the stage's own: faces darkened on the device, forward, backward and optimisers, in bfloat16; that of stage 2
+A step is the stage's own: faces darkened on the device, forward, backward and optimisers; that of stage 2
 asks its teacher for Z and unrolls the chain. The networks take turns, and of each the best round counts: other work on
 the machine only ever makes a round slower. One thread is measured in processor seconds, which other work stretches
 less; more threads, or a GPU, in seconds. Operations are those of a forward pass on one face.

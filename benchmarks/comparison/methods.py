@@ -57,7 +57,7 @@ ORDINARY: Mapping[str, Any] = {**GAIN, "objective.balance": "none", **ALONE}
 
 
 def peer(name: str, says: str) -> Method:
-    """As it is known: auto-gain, votes as targets, and none of the recipe's remedies."""
+    """As it is known: auto-gain, the params file's targets, and none of the recipe's remedies."""
     return Method(name, "baseline", says, {"train_baseline.peer": name, **ORDINARY})
 
 
@@ -134,7 +134,9 @@ ABLATIONS = (
     ablation("no_contrast", "no loss ties Z to the label's prompt", {"train_prior.loss.contrastive_weight": 0.0}),
     ablation("dark_prior", "Z of the dark image", {"model.prior.sees": "dark"}),
     ablation("free_prior", "Z of any scale", {"model.prior.normalised": False}),
-    ablation("cold_start", "the recogniser does not begin with stage 1's", {"train_diffusion.warm_start": False}),
+    ablation(
+        "cold_start", "the recogniser does not begin with stage 1's weights", {"train_diffusion.warm_start": False}
+    ),
     ablation(
         "two_schedules",
         "the learning rate falls in each stage",
@@ -152,7 +154,11 @@ ABLATIONS = (
     ablation("eight_steps", "T = 8", {"diffusion.steps": 8}),
     ablation("raw", "sees sRGB as it is", RAW),
     ablation("auto_gain", "sees mean 0, deviation 1", GAIN),
-    ablation("anscombe", "sees photons, stabilised", {"model.light.form": "anscombe", "model.light.blurs": False}),
+    ablation(
+        "anscombe",
+        "sees photons, stabilised, without the blurs",
+        {"model.light.form": "anscombe", "model.light.blurs": False},
+    ),
     ablation("exposure", "the modulation hears the exposure", {"model.exposure_condition": True}),
     ablation("frozen_encoder", "E_I does not learn in stage 2", {"train_diffusion.frozen_encoder": True}),
     ablation("all_prior", "Z is never withheld in stage 1", {"train_prior.loss.prior_dropout": 0.0}),

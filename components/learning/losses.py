@@ -28,7 +28,7 @@ class StageOneLoss(Config):
     alignment_weight: float = Field(ge=0)  # dark and clean image of one face
     darker_weight: float = Field(ge=0)  # dark image and a darker one of the same face
     label_dropout: float = Field(ge=0, le=1)  # of faces whose label PNET does not see, where it may at all
-    prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z is withheld from the recogniser
+    prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z is withheld: a learned vector guides in its place
     prior_noise: float = Field(ge=0)  # deviation of normal noise on the Z that guides
     reconstruction_weight: float = Field(ge=0)  # of the clean face, drawn from the recogniser's maps
 

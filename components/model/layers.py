@@ -38,7 +38,7 @@ def halving(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
 
 
 class Modulation(nn.Module):
-    """F' = (W1 Z) * LN(F) + W2 Z (LRDif), broadcast over H x W; starts as the plain norm over channels."""
+    """F' = (1 + W1 Z) * LN(F) + W2 Z (LRDif, without the 1), broadcast over H x W; starts as the norm over channels."""
 
     def __init__(self, channels: int, prior_channels: int) -> None:
         super().__init__()
