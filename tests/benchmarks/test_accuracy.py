@@ -410,7 +410,7 @@ def test_a_bare_machine_without_the_engines_can_compare():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "lldif_asked_in_two_steps  lldif's own weights: T = 2" in done.stdout
+    assert re.search(r"^lldif_asked_in_two_steps +lldif's own weights: T = 2$", done.stdout, re.MULTILINE)
 
 
 def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):
