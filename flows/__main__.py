@@ -84,6 +84,8 @@ def run(experiment: str, as_json: bool, publish: bool, retries: int) -> int:
 def _retrain(experiment: str, publish: bool, retries: int) -> dict[str, Any]:
     # a person wants one line, not the engine's traceback; whoever wants more sets this
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    # where a machine is busy training, the server needs longer to start than the 20 seconds that Prefect waits
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     from flows import watch
 
     watch.over_this_process()

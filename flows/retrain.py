@@ -2,7 +2,7 @@
 
 import json
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 
 from flows import (
     accounts,
@@ -36,13 +37,20 @@ RETRY_SECONDS = 10
 
 
 def start_server() -> None:
-    """Start the server that Prefect keeps for a run where none is named.
+    """Start the server that Prefect keeps for a run where none is named. Raises Failed.
 
     Ctrl-C reaches every process of a terminal. This one must not hear it: the run has yet to tell it how it ended.
     """
-    starting = threading.Thread(target=_start_deaf, daemon=True)
-    starting.start()
-    starting.join()
+    with ThreadPoolExecutor(1) as apart:
+        try:
+            apart.submit(_start_deaf).result()
+        except RuntimeError:
+            waited = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+            raise Failed(
+                f"Prefect: its server did not start within {waited} s: wait longer by"
+                " PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name one that runs in PREFECT_API_URL",
+                "infrastructure",
+            ) from None
 
 
 def _start_deaf() -> None:

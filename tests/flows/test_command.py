@@ -47,6 +47,17 @@ def test_ui_serves_both_pages_until_interrupted(finished):
         end(served)
 
 
+def test_a_server_that_is_too_slow_is_one_line_and_none_is_left(empty_clone: Clone):
+    environment = {k: v for k, v in empty_clone.environment.items() if k != "PREFECT_API_URL"}
+    clone = Clone(empty_clone.path, environment | {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"})
+    told = clone.run("lldif", "run", "demo", code=1).stderr.splitlines()
+    assert [line for line in told if "Prefect" in line or "Traceback" in line] == [
+        "lldif: Prefect: its server did not start within 1 s: wait longer by"
+        " PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name one that runs in PREFECT_API_URL"
+    ]
+    assert not (clone.path / "runs").exists()
+
+
 def test_help_names_every_command(finished):
     text = finished[0].run("lldif", "--help").stdout
     for command in ("run", "stage", "data", "promote", "approve", "rollback", "history", "ui", "clean", "doctor"):
