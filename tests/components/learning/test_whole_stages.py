@@ -14,7 +14,7 @@ from components.learning.batches import Batch
 from components.learning.decoder import Decoder
 from components.learning.optim import OptimConfig, optimizers
 from components.lowlight.noise import keys_of
-from components.model.baselines import Plain
+from components.model.baselines import Plain, ResNet18
 from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.model.llformer import LLformerConfig
@@ -31,12 +31,18 @@ FORMS: dict[str, tuple[dict, dict]] = {
     "the label in Z": ({"label_input": True}, {}),
     "with DLNet": (DLNET, {}),
     "Z-hat answers too": ({}, {"voice": 0.5}),
+    "in small": ({"llformer": LLformerConfig(preset="small", landmarks="none", images="own", drop_path=0.0)}, {}),
 }
-# the losses of three steps from seed 3 in float32, written down on 2026-11-22; a refactor leaves them as they are
+# the losses of three steps from seed 3 in float32, written down on 2026-11-22, those of forms and of the ResNet-18 on
+# 2026-11-24; a refactor leaves them as they are, and processors differ in the seventh digit
 RECORDED = {
     "plain": (1.117569, 0.748461, 0.438105),
     "stage_one": (2.212734, 1.658506, 1.134255),
     "lldif": (2.229639, 1.809410, 1.546031),
+    "resnet18": (1.090745, 0.734659, 0.460335),
+    "an MLP": (2.223066, 1.801198, 1.526443),
+    "with DLNet": (2.359202, 1.889353, 1.600141),
+    "in small": (2.622622, 1.661044, 1.608518),
 }
 
 
@@ -58,9 +64,9 @@ def stage(small_model, diffusion, stage_one_loss, stage_two_loss, objective, awa
         torch.manual_seed(3)
         changes, chain = FORMS.get(name, ({}, {}))
         model = small_model(light=LightConfig(form="anscombe", blurs=True), exposure_condition=True, **changes)
-        if name == "plain":
-            plain = awake(Plain(model, FACES))
-            return plain, lambda one: losses.plain(plain, one, objective())
+        if name in ("plain", "resnet18"):
+            peer = awake(Plain(model, FACES) if name == "plain" else ResNet18(model, FACES, width=8))
+            return peer, lambda one: losses.plain(peer, one, objective())
         stage_one = awake(StageOne(model, FACES))
         if name == "stage_one":
             config = stage_one_loss(**EVERY_TERM)
@@ -88,9 +94,9 @@ def three_steps(network: nn.Module, loss: Callable[[Batch], tuple[Tensor, Tensor
     return found
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", RECORDED)
 def test_the_losses_are_those_of_before(stage, name):
-    assert three_steps(*stage(name)) == pytest.approx(RECORDED[name], rel=2e-3)
+    assert three_steps(*stage(name)) == pytest.approx(RECORDED[name], rel=5e-5)
 
 
 @pytest.mark.parametrize("name", STAGES)

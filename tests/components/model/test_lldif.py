@@ -1,15 +1,20 @@
 """LLDif whole: who sees the label, what is frozen, and that a face's answer is its own."""
 
+import inspect
+
 import pytest
 import torch
+from torch import nn
 
 from components.learning import losses
 from components.learning.batches import Batch
 from components.learning.optim import OptimConfig, optimizers
 from components.model.baselines import Plain
 from components.model.diffusion import Denoiser
+from components.model.encoders import TextEncoder
 from components.model.light import LightConfig, Seen
 from components.model.lldif import STORED_STARTS, FacesConfig, LLDif, StageOne
+from components.model.prior import Prior
 from components.model.schedule import predicted_z0
 
 SHAPES = [(48, 48, 1), (64, 64, 3)]
@@ -60,8 +65,15 @@ def test_a_label_that_is_not_told_changes_nothing(small_model):
 
 def test_no_label_and_no_encoder_of_one_is_part_of_what_answers(small_model, diffusion):
     """There is nothing that a face's label could enter by: the prompts are those of all classes, for every face."""
-    names = LLDif(small_model(label_input=True), diffusion(voice=0.5), faces()).state_dict()
-    assert not [name for name in names if "text" in name or "word" in name or "prior" in name]
+    network = LLDif(small_model(label_input=True), diffusion(voice=0.5), faces())
+    assert set(inspect.signature(network.forward).parameters) == {"images"}
+    assert {name for name, _ in network.named_children()} == {"llformer", "image_encoder", "condition", "denoiser"}
+    own = (
+        {name for name, _ in network.named_parameters(recurse=False)},
+        {name for name, _ in network.named_buffers(recurse=False)},
+    )
+    assert own == (set(), {"starts", "prompts"})
+    assert not any(isinstance(part, (Prior, TextEncoder, nn.Embedding)) for part in network.modules())
 
 
 @pytest.mark.parametrize("voice", [0.0, 0.25])
