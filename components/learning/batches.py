@@ -57,7 +57,7 @@ def epoch_batches(
     darker: bool = False,
 ) -> Iterator[Batch]:
     """Every face once, in the epoch's order, with its row of `targets` (N, K); a last batch below half the size is
-    left out. The faces are moved to the device once, and darkened there.
+    left out. The faces are moved to the device once an epoch, and darkened there.
     """
     images, labels, aims = (torch.from_numpy(column).to(device) for column in (faces.images, faces.labels, targets))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_word(f"{seed}|{epoch}")))

@@ -19,9 +19,7 @@ class DiffusionConfig(Config):
     predicts: Literal["z0", "noise"]
     blocks: int = Field(ge=1)
     samples: int = Field(ge=1, le=8)  # K, the chains that are averaged
-    voice: float = Field(
-        ge=0, lt=1
-    )  # share of the answer that is Z-hat's own, by its similarity to the classes' prompts
+    voice: float = Field(ge=0, lt=1)  # share of the answer that is Z-hat's own, by the classes' prompts it is near to
 
 
 class Denoiser(nn.Module):
@@ -55,6 +53,7 @@ class Denoiser(nn.Module):
         return predicted if self.config.predicts == "z0" else predicted_z0(z_t, predicted, self.plan.abar[t])
 
     def predict(self, z_t: Tensor, t: int, condition: Tensor) -> Tensor:
+        """Z_0 or the noise (B, C), as configured, of z_t (B, C) of step t, counted from 0 and told as (t + 1) / T."""
         time = torch.full_like(z_t[:, :1], (t + 1) / self.plan.steps)
         x = self.enter(torch.cat([z_t, time, condition], dim=1))
         for block in self.blocks:

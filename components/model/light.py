@@ -74,7 +74,8 @@ def photon_light(light: Tensor) -> Tensor:
 def stabilise(light: Tensor, grain: Tensor) -> Tensor:
     """Anscombe's square root of electrons: noise of the same deviation, 1, in bright and dark pixels (Anscombe 1948).
 
-    In grey levels of 32 to a deviation, as wide a range as sRGB's.
+    In grey levels of 32 to a deviation, as wide a range as sRGB's. The generalised transform (Murtagh et al. 1995) has
+    a term for read noise; here that is part of the grain, as a photograph alone does not tell the two apart.
     """
     electrons = light / grain.clamp(min=1e-6)[:, None, None, None]
     return 64 * (electrons.clamp(min=0) + 3 / 8).sqrt()
