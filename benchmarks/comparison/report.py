@@ -223,10 +223,14 @@ def provenance(found: Sequence[Line]) -> str:
     def all_of(key: str) -> str:
         return listed(line[key] for line in found)
 
-    trained = listed(line.get("trained", line["commit"]) for line in found)  # older lines know the judging's alone
+    trained = trained_by(found)
     faces = listed(f"{score['faces']:,}" for line in found for score in line["scores"])
     what = f"{all_of('experiment')}, preset {all_of('preset')}, {faces} faces of {all_of('split')}"
     return f"{what}, seeds {all_of('seed')}; {all_of('date')}, {all_of('machine')}, commit {trained}."
+
+
+def trained_by(found: Sequence[Line]) -> str:
+    return listed(line.get("trained", line["commit"]) for line in found)  # older lines know the judging's alone
 
 
 def listed(values: Iterable[object]) -> str:
@@ -253,10 +257,9 @@ def costs(methods: Mapping[str, Sequence[Line]]) -> str:
         one, seconds = runs[0], float(np.mean([run["seconds"] for run in runs]))
         changes = ", ".join(f"{place}={value}" for place, value in one["changes"].items())
         figures = [f"{one['epochs']}", f"{one['faces_seen']:,}", f"{one['parameters']:,}", f"{one['flops'] / 1e6:.1f}"]
-        rows.append([name, str(len(runs)), *figures, f"{seconds:.0f}", changes])
-    return table(
-        ["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP an answer", "seconds", "changes"], rows
-    )
+        rows.append([name, str(len(runs)), *figures, f"{seconds:.0f}", trained_by(runs), changes])
+    head = ["method", "seeds", "epochs", "faces seen", "parameters", "MFLOP an answer", "seconds", "commit", "changes"]
+    return table(head, rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -56,10 +56,12 @@ def test_seeds_are_averaged_trials_left_out_and_plain_comes_first(tmp_path):
 def test_likelihood_and_costs_have_their_tables(tmp_path):
     text = report.markdown(LINES, tmp_path)
     assert rows(text, "Negative log-likelihood")[2][1] == "1.250"
-    assert rows(text, "What each run took")[2] == ["plain", "2", "24", "960", "1,234,567", "2.5", "61", ""]
+    assert rows(text, "What each run took")[2] == ["plain", "2", "24", "960", "1,234,567", "2.5", "61", "abc", ""]
     assert text.startswith("few, preset tiny, 40 faces of valid, seeds 1, 2; 2026-11-22, a machine, commit abc.")
     newer = [one | {"trained": "def"} for one in LINES[:2]]
-    assert "a machine, commit def, abc." in report.markdown([*newer, *LINES[2:]], tmp_path)
+    text = report.markdown([*newer, *LINES[2:]], tmp_path)
+    assert "a machine, commit def, abc." in text
+    assert [row[-2] for row in rows(text, "What each run took")[2:]] == ["def, abc", "def"]
 
 
 def test_what_is_to_be_read_first_is_the_mean_over_the_dark_with_its_difference(predicted):
