@@ -15,8 +15,23 @@ from flows import result
 from flows.progress import duration
 from flows.verdicts import MARKS
 
-# of what was asked of Z, what tells most; the report has all
-PROBES = {"one_chain": "as inferred", "shuffled": "another face's", "zero": "none", "oracle": "stage 1's own"}
+# in the words of a person: what Z-hat was put in its place, what else was asked of LLDif, and of stage 1
+PRIORS = {
+    "one_chain": "inferred",
+    "mean": "mean",
+    "shuffled": "another face's",
+    "zero": "none",
+    "oracle": "stage 1's",
+}
+ASKED = {
+    "one_step": "one step",
+    "two_steps": "two",
+    "four_steps": "four",
+    "eight_steps": "eight",
+    "eight_chains": "eight chains",
+    "image_shuffled": "another face's image",
+}
+STAGE_ONE = {"own_prior": "itself", "without_label": "without label", "wrong_label": "with a wrong one"}
 COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_applicable": "dim"}
 PLAIN_WIDTH = 120  # columns of what goes into a file or a pipe: the same everywhere
 
@@ -79,14 +94,19 @@ def measured(answer: dict[str, Any]) -> list[str]:
     broken = [row for row in answer["trend"] if row["verdict"] == "broken"]
     trend = ", ".join(f"{row['brighter']} is worse than {row['darker']} by {-row['difference']:.3f}" for row in broken)
     probed, gap = answer["probes"]["lldif"], answer["probes"]["shuffled_gap"]["accuracy"]
-    said = ", ".join(f"{words} {probed[probe]['accuracy']:.3f}" for probe, words in PROBES.items())
     return [
         f"negative log-likelihood of the votes, {name}: LLDif {ours[name]:.3f}, baseline {plain[name]:.3f},"
         f" at least {answer['votes_entropy']:.3f}",
         f"more light never costs accuracy: {f'broken: {trend}' if broken else 'holds'}",
-        f"accuracy by Z-hat, exposure {answer['probes']['exposure']}: {said}",
+        f"accuracy by Z-hat, exposure {answer['probes']['exposure']}: {_told(probed, PRIORS)}",
+        f"asked in {_told(probed, ASKED)}",
+        f"stage 1 {_told(answer['probes']['stage_one'], STAGE_ONE)}",
         f"Z-hat is worth {gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}] over another face's",
     ]
+
+
+def _told(probes: dict[str, dict[str, float]], words: dict[str, str]) -> str:
+    return ", ".join(f"{words[probe]} {probes[probe]['accuracy']:.3f}" for probe in words if probe in probes)
 
 
 def _gates(answer: dict[str, Any]) -> Table:
