@@ -25,8 +25,11 @@ LADDER = ("clean", *DARK, "0.005")
 COLUMNS = (*LADDER, "mean dark", evaluation.GAMMA)
 RESAMPLES, CONFIDENCE = 1000, 0.95
 TRAININGS_FOR_AN_INTERVAL = 3  # two leave one degree of freedom, whose interval says nothing
-# where differences are tested: over the dark rungs, and at the two where light is scarcest but not gone
-TESTED: dict[str, tuple[float, ...]] = {"mean dark": evaluation.DARK_RUNGS, "0.02": (0.02,), "0.01": (0.01,)}
+# where differences are taken: at every rung, and over the dark ones
+TESTED: dict[str, tuple[float, ...]] = {
+    **{rung: (1.0 if rung == "clean" else float(rung),) for rung in LADDER},
+    "mean dark": evaluation.DARK_RUNGS,
+}
 ROOM_FOR_NAMES = 40
 
 
@@ -48,6 +51,7 @@ METRICS = (
     Metric("votes_brier", "Brier score against the votes", 1, 3),
     Metric("calibration_error", "Calibration error, %", 100, 1),
     Metric("accuracy_at_80", "Accuracy at 80 % coverage, %", 100, 1),
+    Metric("aurc", "Area under the risk-coverage curve", 1, 3),
 )
 REFITTED = Metric(
     "nll",
@@ -209,14 +213,23 @@ def over_trainings(ours: Mapping[int, Line], theirs: Mapping[int, Line], figure:
 
 
 def by_exposure(one: Measured, against: str) -> str:
+    """A table of the metric, and where differences are known a second of them."""
     metric, exposures = one.metric, [e for e in COLUMNS if any(e in values for values in one.means.values())]
-    rows = []
-    for name, values in one.means.items():
-        cells = [_cell(values.get(exposure), metric, name, exposure) for exposure in exposures]
-        intervals = [one.apart[name][where].get(metric.name) for where in TESTED]
-        rows.append([name, *cells, *(_interval(each, metric, name, against) for each in intervals)])
-    heads = [f"{where} less {against}'s, {CONFIDENCE:.0%} interval" for where in TESTED]
-    return f"**{metric.title}**\n\n{table(['method', *exposures, *heads], rows)}"
+    values = [
+        [name, *(_cell(means.get(exposure), metric, name, exposure) for exposure in exposures)]
+        for name, means in one.means.items()
+    ]
+    text = f"**{metric.title}**\n\n{table(['method', *exposures], values)}"
+    tested = [where for where in TESTED if any(metric.name in found[where] for found in one.apart.values())]
+    if not tested:
+        return text
+    apart = [
+        [name, *(_interval(one.apart[name][where].get(metric.name), metric, name, against) for where in tested)]
+        for name in one.means
+        if name not in (against, CEILING)
+    ]
+    title = f"{metric.title}: less {against}'s, with {CONFIDENCE:.0%} intervals"
+    return f"{text}\n\n**{title}**\n\n{table(['method', *tested], apart)}"
 
 
 def provenance(found: Sequence[Line]) -> str:
@@ -326,7 +339,8 @@ def figure(found: Sequence[Line]) -> str:
 
 
 def _light(rung: str) -> float:
-    return 1.0 if rung == "clean" else float(rung)
+    (light,) = TESTED[rung]
+    return light
 
 
 def standing_alone(svg: str, count: int) -> str:

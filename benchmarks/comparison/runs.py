@@ -213,8 +213,12 @@ def commit() -> str:
 
 
 def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
-    """Do every job that has no line in `out` yet, so many at a time; each adds its line. Returns a line per failure."""
+    """Do every job that has no line in `out` yet, so many at a time; each adds its line. Returns a line per failure.
+
+    Raises DataError, before anything is trained, where `out` has one of these runs as it was by other settings or faces.
+    """
     known = {(line["digest"], line["split"]) for line in lines(out)}
+    refuse_twins(jobs, out)
     left = [job for job in jobs if (job.digest, job.arena.split) not in known]
     failures: list[str] = []
     if workers == 1:
@@ -238,6 +242,17 @@ def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
             else:
                 collect(job, out)
     return failures
+
+
+def refuse_twins(jobs: Sequence[Job], out: Path) -> None:
+    """A second line of one method and seed would make no table."""
+    there = {(line["method"], line["seed"], line["trial"]): line["digest"] for line in lines(out)}
+    for job in jobs:
+        if there.get((job.method.name, job.seed, job.trial), job.digest) != job.digest:
+            raise DataError(
+                f"{out}: holds a line of {job.title} by other settings or faces: allowed are those of today's params"
+                " file and --raw, or another --out"
+            )
 
 
 def attempt(job: Job) -> str | None:

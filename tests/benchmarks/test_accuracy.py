@@ -308,6 +308,18 @@ def test_lines_of_another_comparison_are_refused_before_anything_is_trained(comp
     assert f"holds lines of precision {own_precision()}: allowed are those of float16" in capsys.readouterr().err
 
 
+def test_a_line_that_another_params_file_made_is_refused_before_a_second_one_is_trained(
+    compared, params, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run"))
+    changed = tmp_path / params.name
+    content = yaml.safe_load(params.read_text())
+    content["optim"]["weight_decay"] *= 2
+    changed.write_text(yaml.safe_dump(content))
+    assert compare(changed, compared) == 2
+    assert "lines.jsonl: holds a line of plain seed 1 by other settings or faces: " in capsys.readouterr().err
+
+
 def test_lines_of_other_sizes_are_refused_as_well_and_so_is_a_plan_made_for_them(
     compared, params, monkeypatch, capsys, tmp_path
 ):

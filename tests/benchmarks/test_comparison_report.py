@@ -50,7 +50,7 @@ def test_seeds_are_averaged_trials_left_out_and_plain_comes_first(tmp_path):
     dark = [100 * 0.65 * light**0.1 for light in (0.2, 0.05)]
     assert plain[:5] == ["plain", "65.0", *(f"{value:.1f}" for value in [*dark, np.mean(dark)])]
     assert other[0] == "other"
-    assert plain[5] == other[5] == "–"  # no predictions are at hand
+    assert "**Accuracy, %: less" not in report.markdown(LINES, tmp_path)  # no predictions are at hand
 
 
 def test_likelihood_and_costs_have_their_tables(tmp_path):
@@ -69,8 +69,8 @@ def test_what_is_to_be_read_first_is_the_mean_over_the_dark_with_its_difference(
     head, _, plain, other = rows(text, "In short, the mean over 0.2, 0.05, 0.02, 0.01, with 95% intervals")
     assert head[:3] == ["method", "accuracy, %", "less other's"]
     assert head[5:] == ["NLL, nats", "less other's", "NLL refitted, nats", "less other's"]
-    by_exposure = rows(text, "Accuracy")[2]
-    assert plain[:3] == [by_exposure[0], by_exposure[4], by_exposure[5]]
+    by_exposure, apart = (rows(text, heading)[2] for heading in ("Accuracy", "Accuracy, %: less other's"))
+    assert plain[:3] == [by_exposure[0], by_exposure[4], apart[4]]
     assert plain[2].startswith("-50.0 (-")
     assert other[0] == "other"
     assert other[2::2] == ["–"] * 4
@@ -102,7 +102,7 @@ def test_three_trainings_of_both_have_an_interval_over_trainings(tmp_path):
 
 def test_the_ceiling_shows_what_it_does_on_clean_faces_alone(tmp_path):
     *_, ceiling = rows(report.markdown([*LINES, line("clean_ceiling", 1, 0.9)], tmp_path), "Accuracy")
-    assert ceiling == ["clean_ceiling", "90.0", *"––––––"]
+    assert ceiling == ["clean_ceiling", "90.0", *"–––"]
 
 
 def test_the_share_of_the_gap_to_the_ceiling_that_a_method_recovers_is_printed_beside_it(tmp_path):
@@ -153,13 +153,12 @@ def test_a_difference_is_over_the_seeds_that_both_have_with_an_interval(predicte
     assert 0.3 < found["accuracy"].low < 0.5 < found["accuracy"].high < 0.7
     expected = (np.log(0.9) - np.log(0.1)) / 2  # half of the faces change sides
     assert found["nll"].value == pytest.approx(-expected, abs=1e-6)
-    *_, other = rows(report.markdown(LINES, predicted), "Accuracy")
-    assert other[5].startswith("+50.0 (+")
-    assert other[6:] == ["–", "–"]  # nobody was asked at .02 or .01
-    head, _, plain, other = rows(report.markdown(LINES, predicted, against="other"), "Accuracy")
-    assert head[5].startswith("mean dark less other's")
-    assert plain[5].startswith("-50.0 (-")
-    assert other[5] == "–"
+    head, _, other = rows(report.markdown(LINES, predicted), "Accuracy, %: less plain's, with 95% intervals")
+    assert head == ["method", "clean", "0.2", "0.05", "mean dark"]  # nobody was asked at .02 or below
+    assert other[0] == "other"
+    assert all(cell.startswith("+50.0 (+") for cell in other[1:])
+    _, _, plain = rows(report.markdown(LINES, predicted, against="other"), "Accuracy, %: less other's")
+    assert all(cell.startswith("-50.0 (-") for cell in plain[1:])
 
 
 def test_lines_of_the_other_split_are_read_by_what_was_said_of_it(predicted):
@@ -208,16 +207,18 @@ def test_a_method_against_itself_differs_by_nothing(predicted):
 
 def test_calibration_and_coverage_have_their_tables_with_intervals(predicted):
     scored = [
-        {**one, "scores": [{**s, "votes_brier": 0.5, "accuracy_at_80": 0.9} for s in one["scores"]]} for one in LINES
+        {**one, "scores": [{**s, "votes_brier": 0.5, "accuracy_at_80": 0.9, "aurc": 0.125} for s in one["scores"]]} for one in LINES
     ]
     text = report.markdown(scored, predicted)
     *_, other = rows(text, "Brier score against the votes")
-    assert other[:5] == ["other", "0.500", "0.500", "0.500", "0.500"]
+    assert other == ["other", "0.500", "0.500", "0.500", "0.500"]
     # right about all with .9, against right about half: 2 x .1^2 less the mean of it and 2 x .9^2
-    assert other[5].startswith("-0.800 (-")
+    assert rows(text, "Brier score against the votes: less plain's")[2][4].startswith("-0.800 (-")
+    assert rows(text, "Area under the risk-coverage curve")[3] == ["other", "0.125", "0.125", "0.125", "0.125"]
+    assert rows(text, "Area under the risk-coverage curve: less plain's")[2][4].startswith("-0.")
     *_, other = rows(text, "Accuracy at 80 % coverage")
     assert other[1] == "90.0"
-    assert other[5].startswith("+50.0 (+")
+    assert rows(text, "Accuracy at 80 % coverage, %: less plain's")[2][4].startswith("+50.0 (+")
     assert "**Calibration error" not in text  # no score has it here
 
 

@@ -37,11 +37,11 @@ Tree = Mapping[str, list[tuple[str, tuple[int, ...]]]]
 @pytest.fixture(autouse=True)
 def steady_torch() -> Iterator[None]:
     """One thread (these tensors are small) and a seed for every test; whatever a test sets is set back."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     yield
-    torch.use_deterministic_algorithms(deterministic)
+    torch.set_deterministic_debug_mode(deterministic)
 
 
 @pytest.fixture(scope="session")
