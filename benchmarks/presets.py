@@ -12,8 +12,6 @@ import torch
 from components.model.llformer import LLformer, LLformerConfig
 from components.model.presets import cost
 
-CLASSES, PRIOR_CHANNELS = 8, 64
-
 
 @dataclass(frozen=True)
 class Case:
@@ -22,6 +20,8 @@ class Case:
     images: str
     channels: int
     size: int  # of the faces' side, in pixels
+    classes: int = 8
+    prior_channels: int = 64
 
 
 CASES = (
@@ -29,13 +29,14 @@ CASES = (
     Case("tiny", "none", "own", 3, 64),
     Case("tiny", "own", "own", 1, 48),
     Case("small", "none", "own", 1, 48),
+    Case("small", "none", "own", 3, 64, classes=7),
     Case("base", "none", "own", 1, 48),
     Case("base", "none", "own", 3, 64),
     Case("base", "own", "own", 3, 64),
     Case("paper", "none", "own", 3, 224),
     Case("paper", "own", "own", 3, 224),
-    Case("paper", "mobilefacenet", "ir50", 3, 112),
-    Case("paper", "mobilefacenet", "ir50", 3, 224),
+    Case("paper", "mobilefacenet", "ir50", 3, 112, classes=7, prior_channels=256),
+    Case("paper", "mobilefacenet", "ir50", 3, 224, classes=7, prior_channels=256),
 )
 
 
@@ -55,10 +56,16 @@ def main() -> None:
 def cost_of(case: Case) -> tuple[int, int]:
     """Parameters and operations of the recogniser of a case."""
     config = LLformerConfig.model_validate(
-        {"preset": case.preset, "landmarks": case.landmarks, "images": case.images, "drop_path": 0.0}
+        {
+            "preset": case.preset,
+            "modulation": "residual",
+            "landmarks": case.landmarks,
+            "images": case.images,
+            "drop_path": 0.0,
+        }
     )
-    network = LLformer(config, case.channels, PRIOR_CHANNELS, CLASSES, case.channels, frozen_landmarks=True)
-    return cost(network, torch.zeros(1, case.channels, case.size, case.size), torch.zeros(1, PRIOR_CHANNELS))
+    network = LLformer(config, case.channels, case.prior_channels, case.classes, case.channels, frozen_landmarks=True)
+    return cost(network, torch.zeros(1, case.channels, case.size, case.size), torch.zeros(1, case.prior_channels))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,13 @@ def main() -> None:
     params = experiment.load(PARAMS)
     compute = params.compute.model_validate({**params.compute.model_dump(), "precision": chosen.precision})
     params = params.model_copy(update={"compute": compute})
-    llformer = {"preset": chosen.preset, "landmarks": chosen.landmarks, "images": "own", "drop_path": 0.0}
+    llformer = {
+        "preset": chosen.preset,
+        "modulation": "residual",
+        "landmarks": chosen.landmarks,
+        "images": "own",
+        "drop_path": 0.0,
+    }
     model = params.model.model_copy(update={"llformer": type(params.model.llformer).model_validate(llformer)})
     for threads in chosen.threads if device().type == "cpu" else chosen.threads[:1]:
         prepare(compute.model_copy(update={"seed": 1, "threads": threads}))

@@ -22,7 +22,7 @@ COMMANDS = Path(sys.executable).parent
 
 # what makes the demo experiment small enough to be run again and again
 TINY = {
-    "ingest": {"source": "embedded", "seed": 1, "train": 280, "valid": 70, "test": 140},
+    "ingest": {"source": "embedded", "seed": 1, "train": 140, "valid": 70, "test": 350},
     "darken": {"exposures": [1.0, 0.2, 0.05]},
     "train_baseline": {"peer": "plain", "epochs": 1},
 }

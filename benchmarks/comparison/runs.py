@@ -215,7 +215,7 @@ def commit() -> str:
 def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
     """Do every job that has no line in `out` yet, so many at a time; each adds its line. Returns a line per failure.
 
-    Raises DataError, before anything is trained, where `out` has one of these runs as it was by other settings or faces.
+    Raises DataError, before anything is trained, where `out` has one of these runs by other settings or faces.
     """
     known = {(line["digest"], line["split"]) for line in lines(out)}
     refuse_twins(jobs, out)

@@ -55,7 +55,7 @@ class StageTwoLoss(Config):
 def stage_one(
     network: StageOne, batch: Batch, config: StageOneLoss, objective: Objective, decoder: Decoder | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Recognise under the true Z; align Z with the label's prompt, and the views of a face with one another.
+    """Recognise under the true Z [P, L]; align Z with the label's prompt, and the views of a face with one another.
 
     A `decoder` that learns beside the network draws the clean face from the maps of what the recogniser is shown.
     """
@@ -186,7 +186,7 @@ def denoising(denoiser: Denoiser, z: Tensor, condition: Tensor, keys: Tensor) ->
 
 
 def chain_start(z: Tensor, keys: Tensor, abar: float, pure_noise_share: float) -> Tensor:
-    """Z_T (B, C): pure noise, as at inference, or q(Z_T | Z) for the share that is left."""
+    """Z_T (B, C): pure noise, as at inference, or q(Z_T | Z) [D] for the share that is left."""
     noise = normal(keys, CHAIN_START, z.shape[1])
     pure = _happens(keys, CHAIN_KIND, pure_noise_share)[:, None]
     return torch.where(pure, noise, abar**0.5 * z + (1 - abar) ** 0.5 * noise)

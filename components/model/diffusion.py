@@ -23,7 +23,7 @@ class DiffusionConfig(Config):
 
 
 class Denoiser(nn.Module):
-    """concat(Z_t, t, c) -> linear layers [D] -> Z_0 or the noise."""
+    """concat(Z_t, t, c) -> linear layers [D], in residual blocks and with a last one of our own -> Z_0 or the noise."""
 
     def __init__(self, channels: int, config: DiffusionConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""LA-CLIP's own small encoders: E_I of a face, E_T of a label's prompt."""
+"""LA-CLIP's encoders [P], small ones of our own: E_I of a face, E_T of a label's prompt."""
 
 import torch
 from torch import Tensor, nn

@@ -38,29 +38,33 @@ def halving(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
 
 
 class Modulation(nn.Module):
-    """F' = (1 + W1 Z) * LN(F) + W2 Z (LRDif, without the 1), broadcast over H x W; starts as the norm over channels."""
+    """F' = (W1 Z) * LN(F) + W2 Z [P, L], broadcast over H x W, by one linear map without bias [D].
 
-    def __init__(self, channels: int, prior_channels: int) -> None:
+    `residual`: F' = (1 + W1 Z) * LN(F) + W2 Z, which starts as the norm over channels, whatever Z is.
+    """
+
+    def __init__(self, channels: int, prior_channels: int, residual: bool) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.offset = channels, float(residual)
         self.weights = nn.Linear(prior_channels, 2 * channels, bias=False)
-        nn.init.zeros_(self.weights.weight)
+        if residual:
+            nn.init.zeros_(self.weights.weight)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         scale, shift = self.weights(z)[:, None, None, :].chunk(2, dim=-1)
-        return torch.addcmul(shift, F.layer_norm(x, (self.channels,)), 1 + scale)  # (B, H, W, C)
+        return torch.addcmul(shift, F.layer_norm(x, (self.channels,)), self.offset + scale)  # (B, H, W, C)
 
 
 class DynamicAttention(nn.Module):
-    """DMNet of LRDif: attention over channels, after modulation by Z.
+    """DMNet [L], DMTA in [D]: attention over channels, after modulation by Z.
 
     Q, K, V by 1x1 then 3x3 depthwise convolution; softmax(norm(K) norm(Q)^T / alpha) over channels; plus identity.
     """
 
-    def __init__(self, channels: int, prior_channels: int, heads: int) -> None:
+    def __init__(self, channels: int, prior_channels: int, heads: int, residual: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.modulation = Modulation(channels, prior_channels)
+        self.modulation = Modulation(channels, prior_channels, residual)
         self.pointwise = nn.Linear(channels, 3 * channels, bias=False)
         self.depthwise = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
         self.alpha = nn.Parameter(torch.ones(heads, 1, 1))
@@ -78,12 +82,12 @@ class DynamicAttention(nn.Module):
 
 
 class DynamicGate(nn.Module):
-    """DGNet of LRDif: GELU(dw3x3(1x1 F')) * dw3x3(1x1 F'), projected, plus identity."""
+    """DGNet [L], DGFN in [D]: GELU(dw3x3(1x1 F')) * dw3x3(1x1 F'), projected, plus identity."""
 
-    def __init__(self, channels: int, prior_channels: int, expansion: int) -> None:
+    def __init__(self, channels: int, prior_channels: int, expansion: int, residual: bool) -> None:
         super().__init__()
         inside = expansion * channels
-        self.modulation = Modulation(channels, prior_channels)
+        self.modulation = Modulation(channels, prior_channels, residual)
         self.pointwise = nn.Linear(channels, 2 * inside, bias=False)
         self.depthwise = nn.Conv2d(2 * inside, 2 * inside, 3, padding=1, groups=2 * inside, bias=False)
         self.project = nn.Linear(inside, channels, bias=False)

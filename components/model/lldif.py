@@ -1,4 +1,4 @@
-"""LLDif whole: stage 1 (a label-aware prior guides the recogniser), stage 2 (diffusion infers the prior)."""
+"""LLDif whole [P]: stage 1 (a label-aware prior guides the recogniser), stage 2 (diffusion infers the prior)."""
 
 import math
 
@@ -132,11 +132,11 @@ class LLDif(GuidedRecogniser):
         return self
 
     def condition_of(self, seen: Seen) -> Tensor:
-        """c (B, C_z): what the dark image says of the prior."""
+        """c (B, C_z): what the dark image says of the prior, by PNET_2 [L]."""
         return self.condition(self.image_encoder(seen))
 
     def infer_prior(self, seen: Seen, start: Tensor) -> Tensor:
-        """Z-hat (B, C_z) from the dark image alone, for chains that start at `start` (B, C_z)."""
+        """Z-hat (B, C_z) from the dark image alone [P], for chains that start at `start` (B, C_z)."""
         return self.denoiser(start, self.condition_of(seen))
 
     def similarity(self, z: Tensor) -> Tensor:

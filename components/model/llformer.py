@@ -21,6 +21,7 @@ class LLformerConfig(Config):
     """The recogniser: its sizes by name, and what DLNet stands on (landmarks none: there is no DLNet)."""
 
     preset: Literal["tiny", "small", "base", "paper"]
+    modulation: Literal["residual", "direct"]  # Z scales a map by 1 + W1 Z, or, as the paper writes it, by W1 Z
     landmarks: Literal["none", "own", "mobilefacenet"]
     images: Literal["own", "ir50"]
     drop_path: float = Field(ge=0, lt=1)  # in the last block; the share grows linearly from none in the first
@@ -52,7 +53,7 @@ class LLformer(nn.Module):
         self.width = sizes.token_channels  # D
         places = 3 + sizes.fusion_depth  # where paths may be dropped: the scales of DLNet, then fusion [V]
         drops = [config.drop_path * place / (places - 1) for place in range(places)]
-        self.dynamic = DynamicBranch(sizes, channels, prior_channels)
+        self.dynamic = DynamicBranch(sizes, channels, prior_channels, config.modulation == "residual")
         into = list(sizes.channels)  # channels of x_i = concat(F_i, O_i)
         self.dlnet: DLNet | None = None
         if config.landmarks != "none":
@@ -109,7 +110,7 @@ class DynamicBranch(nn.Module):
     F3 is the lowest map; F2 and F1 are those of the way up where a preset has one, else of the way down.
     """
 
-    def __init__(self, sizes: Sizes, channels: int, prior_channels: int) -> None:
+    def __init__(self, sizes: Sizes, channels: int, prior_channels: int, residual: bool) -> None:
         super().__init__()
         before = [channels, *sizes.stem]
         self.stem = nn.Sequential()
@@ -119,10 +120,10 @@ class DynamicBranch(nn.Module):
             halving(a, b, blocks)
             for a, b, blocks in zip([sizes.stem[-1], *sizes.channels], sizes.channels, sizes.convolutions, strict=False)
         )
-        self.down = nn.ModuleList(DynamicBlocks(sizes, i, sizes.blocks[i], prior_channels) for i in range(3))
+        self.down = nn.ModuleList(DynamicBlocks(sizes, i, sizes.blocks[i], prior_channels, residual) for i in range(3))
         ways = [i for i in (1, 0) if sizes.up_blocks[i]]
         self.reduce = nn.ModuleList(nn.Conv2d(sizes.channels[i + 1], sizes.channels[i], 1, bias=False) for i in ways)
-        self.up = nn.ModuleList(DynamicBlocks(sizes, i, sizes.up_blocks[i], prior_channels) for i in ways)
+        self.up = nn.ModuleList(DynamicBlocks(sizes, i, sizes.up_blocks[i], prior_channels, residual) for i in ways)
 
     def forward(self, seen: Tensor, z: Tensor) -> list[Tensor]:
         x = self.stem(seen.contiguous(memory_format=torch.channels_last))
@@ -139,11 +140,15 @@ class DynamicBranch(nn.Module):
 class DynamicBlocks(nn.Module):
     """DMNet and DGNet in turn, at scale number `scale`."""
 
-    def __init__(self, sizes: Sizes, scale: int, depth: int, prior_channels: int) -> None:
+    def __init__(self, sizes: Sizes, scale: int, depth: int, prior_channels: int, residual: bool) -> None:
         super().__init__()
         channels, heads = sizes.channels[scale], sizes.heads[scale]
-        self.attentions = nn.ModuleList(DynamicAttention(channels, prior_channels, heads) for _ in range(depth))
-        self.gates = nn.ModuleList(DynamicGate(channels, prior_channels, sizes.gate_expansion) for _ in range(depth))
+        self.attentions = nn.ModuleList(
+            DynamicAttention(channels, prior_channels, heads, residual) for _ in range(depth)
+        )
+        self.gates = nn.ModuleList(
+            DynamicGate(channels, prior_channels, sizes.gate_expansion, residual) for _ in range(depth)
+        )
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)  # what mixes channels wants them last, as they are in memory

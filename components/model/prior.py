@@ -1,4 +1,4 @@
-"""LA-CLIP and PNET: the embedding prior Z of a face, and how the label reaches it.
+"""LA-CLIP [P] and PNET [P, L]: the embedding prior Z of a face, and how the label reaches it.
 
 By default the label reaches Z through the contrastive loss alone: with the label among PNET's inputs (the paper's form,
 `label_input: true`) stage 1 reads the answer off Z and ignores the image.
@@ -64,7 +64,7 @@ class FaceEncoder(nn.Module):
 
 
 class Prior(nn.Module):
-    """Stage 1's view of a face: E_I, E_T and PNET_1."""
+    """Stage 1's view of a face: E_I, E_T and PNET_1 [P]."""
 
     def __init__(self, config: PriorConfig, light: LightConfig, image_channels: int, classes: tuple[str, ...]) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ def schedule(steps: int) -> Schedule:
 
 
 def predicted_z0(z_t: Tensor, noise: Tensor, abar: float) -> Tensor:
-    """The Z_0 that a predicted noise implies: the text of LRDif writes the reverse step in this form."""
+    """The Z_0 that a predicted noise implies: the text of [L] writes the reverse step in this form."""
     return (z_t - (1 - abar) ** 0.5 * noise) / abar**0.5
 
 

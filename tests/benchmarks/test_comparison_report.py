@@ -206,9 +206,8 @@ def test_a_method_against_itself_differs_by_nothing(predicted):
 
 
 def test_calibration_and_coverage_have_their_tables_with_intervals(predicted):
-    scored = [
-        {**one, "scores": [{**s, "votes_brier": 0.5, "accuracy_at_80": 0.9, "aurc": 0.125} for s in one["scores"]]} for one in LINES
-    ]
+    figures = {"votes_brier": 0.5, "accuracy_at_80": 0.9, "aurc": 0.125}
+    scored = [{**one, "scores": [s | figures for s in one["scores"]]} for one in LINES]
     text = report.markdown(scored, predicted)
     *_, other = rows(text, "Brier score against the votes")
     assert other == ["other", "0.500", "0.500", "0.500", "0.500"]

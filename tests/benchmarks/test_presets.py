@@ -9,13 +9,14 @@ RECORDED = (
     (289_565, 34_481_920),  # tiny, none, own, 64 px
     (418_400, 26_300_768),  # tiny, own, own, 48 px
     (426_796, 84_087_168),  # small, none, own, 48 px
+    (427_307, 150_856_576),  # small, none, own, 64 px
     (2_123_800, 396_935_424),  # base, none, own, 48 px
     (2_124_952, 708_753_408),  # base, none, own, 64 px
     (3_425_935, 808_556_544),  # base, own, own, 64 px
     (18_807_402, 5_469_151_232),  # paper, none, own, 224 px
     (24_124_920, 7_026_263_040),  # paper, own, own, 224 px
-    (39_629_816, 13_677_050_624),  # paper, mobilefacenet, ir50, 112 px
-    (39_629_816, 17_477_522_432),  # paper, mobilefacenet, ir50, 224 px
+    (40_464_631, 13_678_720_256),  # paper, mobilefacenet, ir50, 112 px
+    (40_464_631, 17_479_192_064),  # paper, mobilefacenet, ir50, 224 px
 )
 
 

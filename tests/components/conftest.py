@@ -142,7 +142,9 @@ def small_model() -> Callable[..., ModelConfig]:
             "exposure_condition": False,
             "prior": prior,
             "weights": WeightsConfig(ir50=None, mobilefacenet=None),
-            "llformer": LLformerConfig(preset="tiny", landmarks="none", images="own", drop_path=0.0),
+            "llformer": LLformerConfig(
+                preset="tiny", modulation="residual", landmarks="none", images="own", drop_path=0.0
+            ),
         }
         return ModelConfig(**(parts | changes))
 

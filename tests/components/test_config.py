@@ -59,7 +59,7 @@ def test_every_experiment_in_the_repository_loads_and_says_what_it_is_for(path):
     [
         ("extra", "allowed is .*camera.*ingest"),
         ("camera.iso", "allowed is full_well_electrons, read_noise_electrons, .*jpeg_chroma_halved$"),
-        ("model.llformer.presett", "allowed is preset, landmarks, images, drop_path$"),
+        ("model.llformer.presett", "allowed is preset, modulation, landmarks, images, drop_path$"),
         (
             "train_prior.loss.kl",
             "allowed is clean_share, contrastive_weight, .*, reconstruction_weight$",

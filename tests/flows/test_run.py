@@ -85,7 +85,7 @@ def test_a_poisoned_table_stops_before_anything_is_trained_and_mlflow_has_the_fi
     field = whole.schema.field("label")
     pq.write_table(whole.set_column(whole.schema.get_field_index("label"), field, pa.array(labels, field.type)), table)
     line = (
-        r"every label is a class \(expect_column_values_to_be_between\): broken by 1 of 490 rows of faces, such as 99"
+        r"every label is a class \(expect_column_values_to_be_between\): broken by 1 of 560 rows of faces, such as 99"
     )
     done = clone.run("lldif", "stage", "validate", "demo", code=1)
     assert re.match(rf"lldif: {line} [^\n]*; all of it in reports/demo/validation/index\.html\n$", done.stderr)
@@ -93,11 +93,11 @@ def test_a_poisoned_table_stops_before_anything_is_trained_and_mlflow_has_the_fi
     table.write_bytes(before)
     # with rules that this table cannot meet, the run itself stops there
     content = clone.params()
-    content["validation"]["split_faces"]["at_least"]["train"] = 281
+    content["validation"]["split_faces"]["at_least"]["train"] = 141
     clone.set_params(content)
     done = clone.run("lldif", "run", "demo", "--json", code=1)
     assert re.match(
-        r"lldif: validate@demo: enough faces in train .* such as 280 \(train\)", done.stderr.splitlines()[-1]
+        r"lldif: validate@demo: enough faces in train .* such as 140 \(train\)", done.stderr.splitlines()[-1]
     )
     mlflow = MlflowClient(f"sqlite:///{clone.path / 'mlflow.db'}")
     folder = mlflow.get_experiment_by_name("lldif/demo").experiment_id

@@ -152,7 +152,7 @@ def test_matrices_that_mix_channels_go_to_muon_and_the_rest_to_adamw(network):
 
 
 def test_of_the_pooled_path_the_matrix_goes_to_muon_and_its_norm_to_adamw(small_model):
-    sizes = LLformerConfig(preset="small", landmarks="none", images="own", drop_path=0.0)
+    sizes = LLformerConfig(preset="small", modulation="residual", landmarks="none", images="own", drop_path=0.0)
     network = StageOne(small_model(llformer=sizes), FacesConfig(classes=("a", "b"), shape=(32, 32, 3)))
     values = {name: is_matrix(name, value) for name, value in network.named_parameters() if ".pooled." in name}
     assert values == {

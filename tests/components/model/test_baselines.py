@@ -166,6 +166,22 @@ def test_the_ceiling_and_the_teacher_never_see_a_dark_face(small_model):
 
 
 @pytest.mark.parametrize("peer", PEERS)
+def test_a_gradient_reaches_all_of_a_peer_that_learns(small_model, awake, peer):
+    """In the phase that trains it; two steps, as what begins at zero holds back what is behind it in the first."""
+    network, plan = trainings(peer, small_model())
+    reached = set()
+    for phase in plan:
+        (optimiser,) = optimizers(awake(phase.network).train(), ADAMW)
+        for _ in range(2):
+            optimiser.zero_grad()
+            phase.loss(batch(), 0.0)[0].backward()
+            optimiser.step()
+        reached |= {value for value in phase.network.parameters() if value.grad is not None and value.grad.any()}
+        phase.network.requires_grad_(False).eval()
+    assert [name for name, value in network.named_parameters() if value not in reached] == []
+
+
+@pytest.mark.parametrize("peer", PEERS)
 def test_every_peer_can_learn_a_few_faces_by_heart(small_model, peer):
     """One to three seconds each: sixteen faces of 48 px, up to forty steps of each training."""
     network, plan = trainings(peer, small_model())

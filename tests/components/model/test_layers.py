@@ -38,22 +38,28 @@ def test_a_residual_block_with_silent_convolutions_is_the_identity_on_what_is_po
 
 def test_modulation_starts_as_the_norm_whatever_the_prior():
     x = torch.randn(2, 5, 5, 8) * 3 + 1
-    assert torch.allclose(Modulation(8, 16)(x, torch.randn(2, 16)), F.layer_norm(x, (8,)), atol=1e-6)
+    assert torch.allclose(Modulation(8, 16, residual=True)(x, torch.randn(2, 16)), F.layer_norm(x, (8,)), atol=1e-6)
 
 
-def test_modulation_scales_and_shifts_each_channel_by_the_prior():
-    """F' = (W1 Z) * LN(F) + W2 Z, where W1 starts from one."""
-    block, x, z = randomised(Modulation(8, 16)), torch.randn(2, 5, 5, 8), torch.randn(2, 16)
+@pytest.mark.parametrize(("residual", "offset"), [(True, 1), (False, 0)])
+def test_modulation_scales_and_shifts_each_channel_by_the_prior(residual: bool, offset: int):
+    """F' = (W1 Z) * LN(F) + W2 Z as the paper writes it, or with 1 + W1 Z."""
+    block, x, z = randomised(Modulation(8, 16, residual)), torch.randn(2, 5, 5, 8), torch.randn(2, 16)
     scale, shift = (block.weights.weight @ z.T).T.split(8, dim=1)
     normed = (x - x.mean(-1, keepdim=True)) / x.std(-1, correction=0, keepdim=True)
-    expected = normed * (1 + scale)[:, None, None] + shift[:, None, None]
+    expected = normed * (offset + scale)[:, None, None] + shift[:, None, None]
     assert torch.allclose(block(x, z), expected, atol=1e-3)
     assert block.weights.bias is None
 
 
+def test_modulation_as_the_paper_writes_it_does_not_start_silent():
+    x = torch.randn(2, 5, 5, 8)
+    assert Modulation(8, 16, residual=False)(x, torch.randn(2, 16)).std() > 0.1
+
+
 def test_dynamic_attention_mixes_channels_by_their_likeness():
     """softmax(norm(K) norm(Q)^T / alpha), written out channel by channel."""
-    heads, channels, block = 2, 8, randomised(DynamicAttention(8, 16, 2))
+    heads, channels, block = 2, 8, randomised(DynamicAttention(8, 16, 2, residual=True))
     torch.nn.init.uniform_(block.alpha, 0.3, 2)
     x, z = torch.randn(1, 4, 4, channels), torch.randn(1, 16)
     maps = block.pointwise(block.modulation(x, z)).permute(0, 3, 1, 2)
@@ -72,14 +78,14 @@ def test_dynamic_attention_mixes_channels_by_their_likeness():
 
 
 def test_dynamic_attention_of_an_empty_map_is_a_number():
-    block = DynamicAttention(8, 16, 2)
+    block = DynamicAttention(8, 16, 2, residual=True)
     x = torch.zeros(1, 4, 4, 8, requires_grad=True)
     block(x, torch.zeros(1, 16)).sum().backward()
     assert torch.isfinite(x.grad).all()
 
 
 def test_the_gate_is_gelu_of_one_half_times_the_other():
-    block, x, z = randomised(DynamicGate(8, 16, 2)), torch.randn(2, 5, 5, 8), torch.randn(2, 16)
+    block, x, z = randomised(DynamicGate(8, 16, 2, residual=True)), torch.randn(2, 5, 5, 8), torch.randn(2, 16)
     maps = block.depthwise(block.pointwise(block.modulation(x, z)).permute(0, 3, 1, 2))
     gate, value = maps.permute(0, 2, 3, 1).split(16, dim=-1)
     assert torch.allclose(block(x, z), x + block.project(F.gelu(gate) * value), atol=1e-6)

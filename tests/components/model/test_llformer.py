@@ -14,7 +14,13 @@ CLASSES, PRIOR = 8, 64
 
 def recogniser(channels: int = 1, **changes) -> LLformer:
     torch.manual_seed(0)
-    config = {"preset": "tiny", "landmarks": "none", "images": "own", "drop_path": 0.0} | changes
+    config = {
+        "preset": "tiny",
+        "modulation": "residual",
+        "landmarks": "none",
+        "images": "own",
+        "drop_path": 0.0,
+    } | changes
     return LLformer(LLformerConfig(**config), channels, PRIOR, CLASSES, channels, frozen_landmarks=True)
 
 
@@ -61,7 +67,10 @@ def test_grey_and_colour_faces_of_any_size_get_logits_features_and_three_scales(
     ],
 )
 def test_the_larger_presets_have_the_maps_they_say(preset, channels, size, shapes):
-    network, z = recogniser(channels, preset=preset, landmarks="own").eval(), torch.zeros(1, PRIOR)
+    network, z = (
+        recogniser(channels, preset=preset, modulation="residual", landmarks="own").eval(),
+        torch.zeros(1, PRIOR),
+    )
     with torch.no_grad():
         maps = network.scale_features(seen(1, channels, size), z)
         tokens = network.to_tokens([maps, network.dlnet(seen(1, channels, size))])
@@ -94,7 +103,7 @@ def test_a_gradient_reaches_every_parameter_and_the_prior(preset):
 
 def test_the_larger_presets_and_dlnet_are_reached_by_the_gradient_too():
     """But for half of the keys' bias in cross-attention, which moves all likenesses alike."""
-    network, x = recogniser(preset="base", landmarks="own"), seen(4)
+    network, x = recogniser(preset="base", modulation="residual", landmarks="own"), seen(4)
     z = torch.randn(4, PRIOR)
     step(network, x, z)
     network(x, z).square().sum().backward()
@@ -122,7 +131,7 @@ def test_the_way_up_brings_what_lies_below():
 
 def test_a_pretrained_image_branch_without_landmarks_is_refused():
     with pytest.raises(ValueError, match="allowed with landmarks own or mobilefacenet"):
-        LLformerConfig(preset="tiny", landmarks="none", images="ir50", drop_path=0.0)
+        LLformerConfig(preset="tiny", modulation="residual", landmarks="none", images="ir50", drop_path=0.0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])

@@ -27,7 +27,9 @@ def file(tmp_path):
 
 def test_a_pretrained_branch_is_filled_from_its_file_wherever_it_stands(file):
     given, tensors = file
-    config = LLformerConfig(preset="tiny", landmarks="mobilefacenet", images="own", drop_path=0.0)
+    config = LLformerConfig(
+        preset="tiny", modulation="residual", landmarks="mobilefacenet", images="own", drop_path=0.0
+    )
     network = LLformer(config, 1, 16, 3, image_channels=1, frozen_landmarks=True)
     fill(network, WeightsConfig(ir50=None, mobilefacenet=given))
     inside = next(module for module in network.modules() if isinstance(module, MobileFaceNet)).state_dict()
