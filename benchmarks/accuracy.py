@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison import budget, methods, report, runs, tuning
+from benchmarks.comparison import budget, figure, methods, report, runs, tuning
 from benchmarks.comparison.budget import Plan
 from benchmarks.comparison.jobs import SPLITS, Arena, digest, prepare, say
 from benchmarks.comparison.methods import overridden
@@ -161,7 +161,7 @@ def show(out: Path, root: Path, against: str) -> int:
         return 1
     tables = report.markdown(found, root, against)
     print(tables, end="")
-    atomic.write_text(out.with_suffix(".svg"), report.figure(found))
+    atomic.write_text(out.with_suffix(".svg"), figure.accuracy_by_exposure(found))
     beside = out.with_suffix(".md")
     lost = [
         line for line in found if line["trial"] is None and not (runs.judgement(root, line) / runs.PREDICTIONS).exists()

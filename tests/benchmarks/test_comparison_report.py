@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks.comparison import report, votes
+from benchmarks.comparison import figure, report, votes
 from benchmarks.comparison.runs import ANSWERS, PREDICTIONS
 from components.data import table
 from components.learning import evaluation
@@ -258,7 +258,7 @@ def test_more_light_that_costs_accuracy_is_called_broken(predicted):
 
 
 def test_the_figure_is_a_picture_of_its_own_with_a_line_for_each_method(tmp_path):
-    picture = ElementTree.fromstring(report.figure([*LINES, line("clean_ceiling", 1, 0.9)]))
+    picture = ElementTree.fromstring(figure.accuracy_by_exposure([*LINES, line("clean_ceiling", 1, 0.9)]))
     assert picture.tag == "{http://www.w3.org/2000/svg}svg"
     names = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert {"plain", "other", "clean ceiling", "clean", ".2", ".05"} <= set(names)
