@@ -58,7 +58,8 @@ class Modulation(nn.Module):
 class DynamicAttention(nn.Module):
     """DMNet [L], DMTA in [D]: attention over channels, after modulation by Z.
 
-    Q, K, V by 1x1 then 3x3 depthwise convolution; softmax(norm(K) norm(Q)^T / alpha) over channels; plus identity.
+    Q, K, V by 1x1 then 3x3 depthwise convolution; each channel of Q is answered with a mean of the channels of V, weighted
+    by softmax(norm(K) norm(Q)^T / alpha) over those of K; plus identity.
     """
 
     def __init__(self, channels: int, prior_channels: int, heads: int, residual: bool) -> None:
@@ -76,8 +77,8 @@ class DynamicAttention(nn.Module):
         per_head = mixed.reshape(batch, height * width, 3, self.heads, channels // self.heads)
         q, k, v = per_head.permute(2, 0, 3, 1, 4)  # each (B, heads, HW, C/heads)
         # norms divide the products of channels rather than the maps: a small matrix instead of two large ones
-        likeness = (k.mT @ q) * inverse_norm(k)[..., :, None] * (inverse_norm(q)[..., None, :] / self.alpha)
-        attended = v @ likeness.softmax(dim=-1)
+        likeness = (q.mT @ k) * (inverse_norm(q)[..., :, None] / self.alpha) * inverse_norm(k)[..., None, :]
+        attended = v @ likeness.softmax(dim=-1).mT
         return x + self.project(attended.transpose(1, 2).reshape(x.shape))  # (B, H, W, C)
 
 

@@ -58,7 +58,7 @@ def test_modulation_as_the_paper_writes_it_does_not_start_silent():
 
 
 def test_dynamic_attention_mixes_channels_by_their_likeness():
-    """softmax(norm(K) norm(Q)^T / alpha), written out channel by channel."""
+    """Each channel is a mean of V's channels, by softmax(norm(K) norm(Q)^T / alpha) over K's: written out one by one."""
     heads, channels, block = 2, 8, randomised(DynamicAttention(8, 16, 2, residual=True))
     torch.nn.init.uniform_(block.alpha, 0.3, 2)
     x, z = torch.randn(1, 4, 4, channels), torch.randn(1, 16)
@@ -70,9 +70,8 @@ def test_dynamic_attention_mixes_channels_by_their_likeness():
     for head in range(heads):
         own = range(head * per_head, (head + 1) * per_head)
         for query in own:
-            for key in own:
-                likeness = [float(F.cosine_similarity(k[key], q[other], dim=0)) / alpha[head] for other in own]
-                mixed[query] += v[key] * torch.tensor(likeness).softmax(0)[query - own.start]
+            likeness = [float(F.cosine_similarity(k[key], q[query], dim=0)) / alpha[head] for key in own]
+            mixed[query] = torch.tensor(likeness).softmax(0) @ v[own.start : own.stop]
     expected = x + F.linear(mixed.T.reshape(1, 4, 4, channels), block.project.weight)
     assert torch.allclose(block(x, z), expected, atol=1e-5)
 
