@@ -5,8 +5,8 @@
 
 Each run adds a JSON line to --out; a run that has its line is not run again, and a killed one goes on from its
 checkpoint. The tables are printed and put beside the lines as NAME.md, the figure as NAME.svg. On a CPU or a GPU. A
-bare machine does: components and flows/charts.py, and of packages torch, numpy, scipy, scikit-learn, pyarrow, pillow,
-safetensors, pydantic, PyYAML and MarkupSafe.
+bare machine does: components, and of packages torch (with its MarkupSafe), numpy, scipy, scikit-learn, pyarrow,
+pillow, safetensors, pydantic and PyYAML.
 """
 
 import argparse

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from components import charts
+from components.charts import Axis, Point, Series
 from components.learning import metrics
 from components.learning.evaluation import GAMMA, Predictions
-from flows import charts
-from flows.charts import Axis, Point, Series
 
 WORDS = {
     "macro_f1": "macro F1",

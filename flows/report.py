@@ -11,13 +11,13 @@ import jinja2
 import numpy as np
 import pyarrow.parquet as pq
 
-from components import atomic
+from components import atomic, charts
+from components.charts import Axis, Point, Series
 from components.data.table import DarkFaces, notes, open_table, read_dark, read_known
 from components.learning import evaluation
 from components.learning.evaluation import exposure_name
 from components.records import DataError
-from flows import accounts, charts, measured, project, sheets, tracking
-from flows.charts import Axis, Point, Series
+from flows import accounts, measured, project, sheets, tracking
 from flows.desk import open_ledger
 from flows.policy import Policy
 from flows.project import ROOT, Failed

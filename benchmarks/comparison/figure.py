@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmarks.comparison.methods import CEILING
 from benchmarks.comparison.report import LADDER, TESTED, by_method, mean_score
 from benchmarks.comparison.runs import Line
-from flows.charts import WIDTH, Axis, Point, Series, lines
+from components.charts import WIDTH, Axis, Point, Series, lines
 
 ROOM_FOR_NAMES = 40
 # one for each method, told apart on white (the first six: Okabe and Ito 2008, without black and yellow)

@@ -58,8 +58,8 @@ class Modulation(nn.Module):
 class DynamicAttention(nn.Module):
     """DMNet [L], DMTA in [D]: attention over channels, after modulation by Z.
 
-    Q, K, V by 1x1 then 3x3 depthwise convolution; each channel of Q is answered with a mean of the channels of V, weighted
-    by softmax(norm(K) norm(Q)^T / alpha) over those of K; plus identity.
+    Q, K, V by 1x1 then 3x3 depthwise convolution; each channel of Q is answered with a mean of V's, weighted by
+    softmax(norm(K) norm(Q)^T / alpha) over the channels of K; plus identity.
     """
 
     def __init__(self, channels: int, prior_channels: int, heads: int, residual: bool) -> None:

@@ -58,7 +58,7 @@ def test_modulation_as_the_paper_writes_it_does_not_start_silent():
 
 
 def test_dynamic_attention_mixes_channels_by_their_likeness():
-    """Each channel is a mean of V's channels, by softmax(norm(K) norm(Q)^T / alpha) over K's: written out one by one."""
+    """Each channel is a mean of V's channels, by softmax(norm(K) norm(Q)^T / alpha) over K's: written out."""
     heads, channels, block = 2, 8, randomised(DynamicAttention(8, 16, 2, residual=True))
     torch.nn.init.uniform_(block.alpha, 0.3, 2)
     x, z = torch.randn(1, 4, 4, channels), torch.randn(1, 16)
