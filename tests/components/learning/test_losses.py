@@ -220,8 +220,9 @@ def test_without_its_gradient_the_inferred_prior_still_guides_and_learns_from_th
     small_model, diffusion, stage_two_loss, objective, awake
 ):
     network, teacher = awake(LLDif(small_model(), diffusion(), FACES)).eval(), teacher_of(small_model())
+    sample = batch()
     losses_of = [
-        losses.stage_two(network, teacher, batch(), 0.5, stage_two_loss(stop_gradient=stops), objective())[0]
+        losses.stage_two(network, teacher, sample, 0.5, stage_two_loss(stop_gradient=stops), objective())[0]
         for stops in (False, True)
     ]
     assert losses_of[0].item() == pytest.approx(losses_of[1].item(), rel=1e-5)
