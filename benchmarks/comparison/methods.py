@@ -98,12 +98,13 @@ def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: fl
 
 
 STOP: Mapping[str, Any] = {"train_diffusion.loss.stop_gradient": True}
-TAUGHT: Mapping[str, Any] = {
+CLEAN_TEACHER: Mapping[str, Any] = {
     "train_prior.loss.clean_share": 1.0,
     "train_diffusion.loss.teacher_sees": "clean",
-    "train_diffusion.loss.logit_weight": 0.5,
-    "train_diffusion.loss.feature_weight": 0.1,
 }
+LOGITS: Mapping[str, Any] = {"train_diffusion.loss.logit_weight": 0.5}
+FEATURES: Mapping[str, Any] = {"train_diffusion.loss.feature_weight": 0.1}
+TAUGHT: Mapping[str, Any] = {**CLEAN_TEACHER, **LOGITS, **FEATURES}
 # what params/paper.yaml says of the method, but for its sizes and its optimiser; the rates are those of the experiment
 PAPER: Mapping[str, Any] = {
     **RAW,
@@ -123,15 +124,16 @@ PAPER: Mapping[str, Any] = {
     "train_diffusion.loss.l1_weight": 0.0,
     "train_diffusion.loss.pure_noise_share": 0.0,
 }
+PAPER_SHARE = 0.2  # of the epochs for stage 1
 ADAMW: Mapping[str, Any] = {"optim.kind": "adamw"}  # at the rate that beside Muon is for what is no matrix
-# Z-hat is taught its label as stage 1's Z is, and answers beside the recogniser, as CLIP does: by the nearest prompt
-VOICE: Mapping[str, Any] = {"diffusion.voice": 0.5, "train_diffusion.loss.contrastive_weight": 1.0}
+DRAWN: Mapping[str, Any] = {"train_diffusion.loss.contrastive_weight": 1.0}  # Z-hat is taught its label, as Z is
+VOICE: Mapping[str, Any] = {**DRAWN, "diffusion.voice": 0.5}  # and answers too, as CLIP does: by the nearest prompt
 IN_LOSS: Mapping[str, Any] = {"objective.strength": 0.5, "inference.adjustment": 0.0}
 
 
 ABLATIONS = (
-    ablation("paper", "the paper's form: none of the remedies, and AdamW", {**PAPER, **ADAMW}, prior_share=0.2),
-    ablation("paper_muon", "the paper's form, with the optimiser of the experiment", PAPER, prior_share=0.2),
+    ablation("paper", "the paper's form: none of the remedies, and AdamW", {**PAPER, **ADAMW}, PAPER_SHARE),
+    ablation("paper_muon", "the paper's form, with the optimiser of the experiment", PAPER, PAPER_SHARE),
     ablation("adamw", "AdamW for all parameters", ADAMW),
     ablation("label_in_prior", "the label among PNET's inputs, as in the paper", {"model.prior.label_input": True}),
     ablation("no_contrast", "no loss ties Z to the label's prompt", {"train_prior.loss.contrastive_weight": 0.0}),
@@ -169,7 +171,14 @@ ABLATIONS = (
     ablation("darker_views", "dark aligned with darker", {"train_prior.loss.darker_weight": 0.1}),
     ablation("noisy_prior", "noise of .3 on the Z that guides stage 1", {"train_prior.loss.prior_noise": 0.3}),
     ablation("teacher", "stage 1 is a clean teacher: its logits and features are learned", TAUGHT),
-    ablation("longer_teacher", "the same teacher, after a third of the epochs", TAUGHT, prior_share=1 / 3),
+    ablation("teacher_logits", "a clean teacher's logits alone are learned", {**CLEAN_TEACHER, **LOGITS}),
+    ablation("teacher_features", "a clean teacher's features alone are learned", {**CLEAN_TEACHER, **FEATURES}),
+    ablation(
+        "longer_teacher",
+        "logits and features of a clean teacher that took a third of the epochs",
+        TAUGHT,
+        prior_share=1 / 3,
+    ),
     ablation(
         "own_teacher",
         "its own answer for the clean face is learned",
@@ -195,6 +204,7 @@ ABLATIONS = (
     ablation("stop_gradient", "recognising does not shape Z-hat", STOP),
     ablation("longer_prior", "a third of the epochs for stage 1", {}, prior_share=1 / 3),
     ablation("longer_prior_alone", "the same, and recognising does not shape Z-hat", STOP, prior_share=1 / 3),
+    ablation("drawn", "Z-hat is drawn to the label's prompt in stage 2 too", DRAWN),
     ablation("voice", "Z-hat is drawn to the label's prompt in stage 2 too, and gives half of the answer", VOICE),
     ablation("longer_prior_voice", "the same, with a third of the epochs for stage 1", VOICE, prior_share=1 / 3),
     ablation("clean_start", "stage 1 recognises clean faces", {"train_prior.loss.clean_share": 1.0}),
@@ -224,6 +234,19 @@ ASKED = (
     asked("asked_in_two_steps", "T = 2", {"diffusion.steps": 2}),
     asked("asked_in_eight_steps", "T = 8", {"diffusion.steps": 8}),
     asked("one_side", "no flip averaging", {"inference.flip_average": False}),
+    asked(
+        "eight_chains_one_side",
+        "K = 8 and no flip averaging",
+        {"diffusion.samples": 8, "inference.flip_average": False},
+    ),
+    Method(
+        "lldif_paper_eight_chains",
+        "lldif",
+        "lldif_paper's own weights: K = 8",
+        {**PAPER, **ADAMW, "diffusion.samples": 8},
+        prior_share=PAPER_SHARE,
+        asks="lldif_paper",
+    ),
     asked("unadjusted", "no adjustment", {"inference.adjustment": 0.0}),
     asked("half_adjusted", "adjustment .5: rare classes at more of the others' cost", {"inference.adjustment": 0.5}),
     Method(

@@ -8,6 +8,7 @@ import yaml
 
 from benchmarks.comparison.jobs import Arena
 from benchmarks.comparison.methods import GROUPS, chosen
+from components import experiment
 from components.model.presets import PRESETS
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -77,3 +78,15 @@ def test_a_run_of_other_sizes_is_another_run(monkeypatch):
     before = job.digest
     monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], pooled_path=True))
     assert job.digest != before
+
+
+@pytest.mark.parametrize("method", GROUPS["asked"], ids=lambda method: method.name)
+def test_who_asks_anothers_weights_would_have_trained_the_same(method):
+    content = yaml.safe_load((PARAMS / "demo.yaml").read_text(encoding="utf-8"))
+    job = Arena("demo", content, "valid", Path("data"), Path("root")).job(method, 1, 20)
+    assert job.lender is not None
+    after_training = {"diffusion": {"samples", "steps"}, "inference": {"flip_average", "adjustment"}}
+    for section in {name for stage in method.stages for name in experiment.sections(stage)}:
+        free = after_training.get(section, set())
+        own, lenders = ({k: v for k, v in one.content[section].items() if k not in free} for one in (job, job.lender))
+        assert own == lenders, section
