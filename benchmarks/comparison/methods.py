@@ -169,6 +169,11 @@ ABLATIONS = (
     ablation("all_prior", "Z is never withheld in stage 1", {"train_prior.loss.prior_dropout": 0.0}),
     ablation("unaligned", "dark and clean faces are not aligned", {"train_prior.loss.alignment_weight": 0.0}),
     ablation("darker_views", "dark aligned with darker", {"train_prior.loss.darker_weight": 0.1}),
+    ablation(
+        "three_aligned",
+        "dark face, clean face and label text aligned, each with each",
+        {"train_prior.loss.dark_text_weight": 0.5},
+    ),
     ablation("noisy_prior", "noise of .3 on the Z that guides stage 1", {"train_prior.loss.prior_noise": 0.3}),
     ablation("teacher", "stage 1 is a clean teacher: its logits and features are learned", TAUGHT),
     ablation("teacher_logits", "a clean teacher's logits alone are learned", {**CLEAN_TEACHER, **LOGITS}),

@@ -27,6 +27,7 @@ class StageOneLoss(Config):
     contrastive_weight: float = Field(ge=0)  # Z and the label's prompt
     alignment_weight: float = Field(ge=0)  # dark and clean image of one face
     darker_weight: float = Field(ge=0)  # dark image and a darker one of the same face
+    dark_text_weight: float = Field(ge=0)  # the dark image's Z, without its label, and the label's prompt
     label_dropout: float = Field(ge=0, le=1)  # of faces whose label PNET does not see, where it may at all
     prior_dropout: float = Field(ge=0, le=1)  # of faces whose Z is withheld: a learned vector guides in its place
     prior_noise: float = Field(ge=0)  # deviation of normal noise on the Z that guides
@@ -70,14 +71,26 @@ def stage_one(
         total = total + config.reconstruction_weight * reconstruction(decoder, scales, clean)
     if config.contrastive_weight:
         total = total + config.contrastive_weight * objective(network.prior.similarity(z), batch.targets)
-    if config.alignment_weight or config.darker_weight:
-        views = [network.prior.image_encoder(seen) for seen in (dark, clean)]
-        total = total + config.alignment_weight * same_face(network.prior.likeness(*views))
-        if config.darker_weight:
-            assert batch.darker is not None
-            darker = network.prior.image_encoder(network.see(batch.darker))
-            total = total + config.darker_weight * same_face(network.prior.likeness(views[0], darker))
+    if config.alignment_weight or config.darker_weight or config.dark_text_weight:
+        total = total + _aligned(network, dark, clean, batch, config, objective)
     return total, logits
+
+
+def _aligned(
+    network: StageOne, dark: Seen, clean: Seen, batch: Batch, config: StageOneLoss, objective: Objective
+) -> Tensor:
+    """What draws the views of a face together, and the dark one to its label."""
+    prior = network.prior
+    of_dark, of_clean = (prior.image_encoder(seen) for seen in (dark, clean))
+    total = config.alignment_weight * same_face(prior.likeness(of_dark, of_clean))
+    if config.darker_weight:
+        assert batch.darker is not None
+        darker = prior.image_encoder(network.see(batch.darker))
+        total = total + config.darker_weight * same_face(prior.likeness(of_dark, darker))
+    if config.dark_text_weight:
+        z = prior(of_dark, batch.labels, torch.zeros_like(batch.labels, dtype=torch.bool))
+        total = total + config.dark_text_weight * objective(prior.similarity(z), batch.targets)
+    return total
 
 
 def _guiding(network: StageOne, z: Tensor, keys: Tensor, config: StageOneLoss) -> Tensor:

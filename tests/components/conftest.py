@@ -155,6 +155,7 @@ def small_model() -> Callable[..., ModelConfig]:
 def stage_one_loss() -> Callable[..., losses.StageOneLoss]:
     """The plain form, and any term by name."""
     plain = {"clean_share": 0.0, "contrastive_weight": 0.5, "alignment_weight": 0.0, "darker_weight": 0.0}
+    plain |= {"dark_text_weight": 0.0}
     plain |= {"label_dropout": 0.0, "prior_dropout": 0.0, "prior_noise": 0.0, "reconstruction_weight": 0.0}
     return lambda **changes: losses.StageOneLoss(**(plain | changes))
 

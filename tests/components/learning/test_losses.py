@@ -90,6 +90,20 @@ def test_stage_one_draws_the_views_of_a_face_together(small_model, stage_one_los
     assert (total - without).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("label_input", [False, True])
+def test_stage_one_draws_the_dark_face_to_its_label_which_pnet_does_not_see(
+    small_model, stage_one_loss, objective, label_input
+):
+    network, sample = StageOne(small_model(label_input), FACES).eval(), batch()
+    without, _ = losses.stage_one(network, sample, stage_one_loss(), objective())
+    total, _ = losses.stage_one(network, sample, stage_one_loss(dark_text_weight=2.0), objective())
+    features = network.prior.image_encoder(network.see(sample.images))
+    if label_input:
+        features = torch.cat([features, torch.zeros_like(features)], dim=1)
+    expected = 2 * F.cross_entropy(network.prior.similarity(network.prior.network(features)), sample.labels)
+    assert (total - without).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
 def test_the_recogniser_of_stage_one_is_shown_the_clean_image_for_the_share_of_faces(
     small_model, stage_one_loss, objective
 ):
