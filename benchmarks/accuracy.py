@@ -75,10 +75,10 @@ def compare(given: argparse.Namespace) -> int:
     wanted = methods.chosen(given.methods)
     workers = given.workers or (1 if device().type == "cuda" else os.cpu_count() or 1)
     arena = opened(given, {})
-    plan = Plan(given.epochs, given.seeds, train_faces(arena), given.sweep_trials * given.sweep_epochs)
+    plan = Plan(given.epochs, given.seeds, train_faces(arena), given.sweep_trials, given.sweep_epochs)
     trained = [method for method in wanted if not method.asks]
-    if given.budget:
-        plan, arena = affordable_comparison(given, arena, plan, trained, workers)
+    if given.budget is not None:
+        plan, arena = affordable_comparison(given, arena, plan, wanted, workers)
     about_to = {"experiment": arena.experiment, "preset": arena.content["model"]["llformer"]["preset"]}
     about_to |= {"sizes": digest(arena.sizes), "split": given.split, "epochs": plan.epochs}
     about_to |= {"precision": arena.precision}
@@ -133,9 +133,9 @@ def affordable_comparison(
         plan = Plan(**json.loads(kept.read_text()))
         say(f"as planned before: {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds")
     else:
-        speeds = budget.measured(arena, wanted_methods)
-        plan = budget.affordable(budget.plans(wanted, place is not None), speeds, workers, given.budget)
-        minutes = plan.seconds(speeds, workers) / 60
+        costs = budget.measured(arena, wanted_methods, workers)
+        plan = budget.affordable(budget.plans(wanted, place is not None), costs, workers, given.budget)
+        minutes = plan.seconds(costs, workers) / 60
         fits = f"{given.budget:g} minutes pay for" if minutes <= given.budget else "no plan fits, so the least:"
         say(f"{fits} {plan.epochs} epochs of {plan.faces:,} faces, {plan.seeds} seeds; about {minutes:.1f} minutes")
         kept.parent.mkdir(exist_ok=True)

@@ -1,9 +1,11 @@
 """What a number of minutes pays for: each method's speed is tried briefly, then epochs, seeds and faces are chosen."""
 
 import itertools
+import multiprocessing
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,29 @@ from benchmarks.comparison.methods import Method
 from benchmarks.comparison.runs import lay_out
 from components import atomic, experiment
 from components.config import parse
-from components.data.table import ROW_GROUP
+from components.data.table import ROW_GROUP, read_split
+from components.learning import inference
+from components.learning.compute import device
 
 LEAST_EPOCHS = 8  # below, methods differ by how fast they begin
 TRIED_FACES, TRIED_WATCHED = 1024, 128
-OVERHEAD_SECONDS = 20.0  # of a run: start, validation, calibration, predictions
+START_SECONDS = 10.0  # of a run: a process, its imports, its tables
+PROBES = 20  # answers to each judged face, about, that say what LLDif's prior is worth
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method takes on this machine beside as many others as will run beside it."""
+
+    training: float  # seconds a face; 0 where another's weights are asked
+    answer: float  # seconds a face of one side, by one chain
+    answers_an_epoch: int  # on valid, to follow the training
+    answers_at_the_end: int  # calibrated on valid, judged over the ladder and in the other darkness, probed
+
+    def seconds(self, epochs: int, faces: int) -> float:
+        """Of one run."""
+        answers = self.answers_at_the_end + epochs * self.answers_an_epoch
+        return START_SECONDS + epochs * faces * self.training + answers * self.answer
 
 
 @dataclass(frozen=True)
@@ -29,13 +49,14 @@ class Plan:
     epochs: int
     seeds: int
     faces: int
-    tuning_epochs: int  # of each method's trials together
+    trials: int  # of each method
+    trial_epochs: int
 
-    def seconds(self, speeds: Mapping[str, float], workers: int) -> float:
-        """Of all runs, from faces/s of each method, `workers` of them side by side."""
-        epochs = self.seeds * self.epochs + self.tuning_epochs
-        every_run = sum(epochs * self.faces / speed + self.seeds * OVERHEAD_SECONDS for speed in speeds.values())
-        return every_run / min(workers, self.seeds * len(speeds))
+    def seconds(self, costs: Mapping[str, Cost], workers: int) -> float:
+        """Of all runs, `workers` of them side by side."""
+        runs = [(self.seeds, self.epochs), (self.trials, self.trial_epochs)]
+        every = sum(count * cost.seconds(epochs, self.faces) for cost in costs.values() for count, epochs in runs)
+        return every / min(workers, self.seeds * len(costs))
 
 
 def plans(wanted: Plan, fewer_faces: bool) -> list[Plan]:
@@ -49,19 +70,34 @@ def plans(wanted: Plan, fewer_faces: bool) -> list[Plan]:
     return [*whole, *(replace(whole[-1], faces=faces) for faces in halvings)]
 
 
-def affordable(choices: Sequence[Plan], speeds: Mapping[str, float], workers: int, minutes: float) -> Plan:
+def affordable(choices: Sequence[Plan], costs: Mapping[str, Cost], workers: int, minutes: float) -> Plan:
     """The first that fits into the minutes, or the last where none does."""
-    return next((plan for plan in choices if plan.seconds(speeds, workers) <= 60 * minutes), choices[-1])
+    return next((plan for plan in choices if plan.seconds(costs, workers) <= 60 * minutes), choices[-1])
 
 
-def measured(arena: Arena, methods: Sequence[Method]) -> dict[str, float]:
-    """Training faces per second of each method, one after the other, on a cut of the data: a few seconds each."""
-    cut = _cut(arena)
-    speeds = {}
-    for method in methods:
-        speeds[method.name] = _speed(replace(arena, data=cut), method)
-        say(f"{method.name}: {speeds[method.name]:.0f} faces/s")
-    return speeds
+def measured(arena: Arena, methods: Sequence[Method], workers: int) -> dict[str, Cost]:
+    """What each method takes, on a cut of the data: some seconds each, `workers` of them side by side."""
+    cut = replace(arena, data=_cut(arena))
+    rows = {name: pq.read_metadata(arena.data / f"dark_{name}.parquet").num_rows for name in ("valid", arena.split)}
+    rungs = len(arena.content["darken"]["exposures"])
+    tries = [(cut, method, copy) for copy in range(-(-workers // len(methods))) for method in methods]
+    if workers == 1:
+        found = [_tried(*one) for one in tries]
+    else:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            found = list(pool.map(_tried, *zip(*tries, strict=True)))
+    costs = {}
+    for (_, method, _), (training, answer) in zip(tries, found, strict=True):
+        content = method.applied(arena.content, LEAST_EPOCHS)
+        chains = content["diffusion"]["samples"] if method.trains == "lldif" else 1
+        sides = 2 if content["inference"]["flip_average"] else 1
+        ladders = rows["valid"] + rows[arena.split] + rows[arena.split] // rungs
+        probed = PROBES * rows[arena.split] // rungs if method.trains == "lldif" else 0
+        watched = 0 if method.asks else chains * rows["valid"] // rungs
+        at_the_end = chains * sides * ladders + probed
+        costs[method.name] = Cost(0.0 if method.asks else training, answer / (chains * sides), watched, at_the_end)
+        say(f"{method.name}: {1 / training:.0f} faces/s in training, answers {1 / answer:.0f} faces/s")
+    return costs
 
 
 def _cut(arena: Arena) -> Path:
@@ -80,10 +116,13 @@ def _cut(arena: Arena) -> Path:
     return folder
 
 
-def _speed(arena: Arena, method: Method) -> float:
-    """From how long epochs of each stage take after its first, which warms up; a stage counts by its share of them."""
-    job = arena.job(replace(method, prior_share=0.5), seed=1, epochs=6)
-    folder = arena.root / "tried" / method.name
+def _tried(arena: Arena, method: Method, copy: int) -> tuple[float, float]:
+    """Seconds of training a face, and of answering for one as the method does.
+
+    From how long epochs of each stage take after its first, which warms up; a stage counts by its share of them.
+    """
+    job = arena.job(replace(method, prior_share=0.5, asks=""), seed=1, epochs=6)
+    folder = arena.root / "tried" / f"{method.name}-{copy}"
     shutil.rmtree(folder, ignore_errors=True)
     lay_out(arena.data, folder)
     params = parse(experiment.Experiment, job.content, Path(arena.experiment))
@@ -93,8 +132,15 @@ def _speed(arena: Arena, method: Method) -> float:
         for _ in experiment.STAGES[stage].run(experiment.given(params, stage), Path(), folder, folder / stage):
             reported.append(time.monotonic())
         seconds += share / 100 * (reported[-1] - reported[0]) / (len(reported) - 1)
+    model = inference.load(folder / f"{method.trains}.safetensors")
+    model.network.to(device())
+    images = read_split(folder / "faces.parquet", "train").images
+    inference.predict(model, images)
+    began = time.monotonic()
+    inference.predict(model, images)
+    answering = time.monotonic() - began
     shutil.rmtree(folder)
-    return pq.read_metadata(arena.data / "faces.parquet").num_rows / seconds
+    return seconds / len(images), answering / len(images)
 
 
 def faces_place(content: Mapping[str, Any]) -> str | None:

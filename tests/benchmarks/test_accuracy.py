@@ -17,6 +17,7 @@ import yaml
 
 from benchmarks import accuracy
 from benchmarks.comparison import budget, jobs, methods, runs
+from benchmarks.comparison.budget import Cost
 from benchmarks.comparison.jobs import Arena, Job
 from components import experiment
 from components.config import ConfigError
@@ -324,7 +325,7 @@ def test_lines_of_other_sizes_are_refused_as_well_and_so_is_a_plan_made_for_them
     compared, params, monkeypatch, capsys, tmp_path
 ):
     given = "--budget", "1000", "--methods", "plain", "--epochs", "1"
-    monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1e6})
+    monkeypatch.setattr(budget, "measured", lambda *_: {"plain": Cost(1e-6, 1e-6, 0, 0)})
     assert compare(params, tmp_path, *given) == 0
     monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], pooled_path=True))
     monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run"))
@@ -389,7 +390,7 @@ def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_pat
     """Trains a method for some epochs of 84 faces: some seconds."""
     assert compare(params, tmp_path, "--budget", "0.001", "--methods", "plain") == 0
     said = capsys.readouterr().err
-    assert re.search(r"^plain: \d+ faces/s$", said, re.MULTILINE)
+    assert re.search(r"^plain: \d+ faces/s in training, answers \d+ faces/s$", said, re.MULTILINE)
     assert "no plan fits, so the least: 3 epochs of 84 faces, 1 seeds; about " in said
 
 
@@ -397,7 +398,7 @@ def test_a_budget_that_was_planned_is_gone_on_with_whatever_the_speeds_are_by_th
     params, tmp_path, capsys, monkeypatch
 ):
     given = "--budget", "1000", "--methods", "plain", "--epochs", "1"
-    monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1e6})
+    monkeypatch.setattr(budget, "measured", lambda *_: {"plain": Cost(1e-6, 1e-6, 0, 0)})
     monkeypatch.setattr(runs, "execute", lambda job: pytest.exit("killed"))
     with pytest.raises(pytest.exit.Exception):
         compare(params, tmp_path, *given)
@@ -407,7 +408,7 @@ def test_a_budget_that_was_planned_is_gone_on_with_whatever_the_speeds_are_by_th
     assert compare(params, tmp_path, *given) == 0
     assert "as planned before: 1 epochs of 84 faces, 1 seeds" in capsys.readouterr().err
     assert [line["epochs"] for line in runs.lines(tmp_path / "lines.jsonl")] == [1]
-    monkeypatch.setattr(budget, "measured", lambda arena, wanted: {"plain": 1.0})
+    monkeypatch.setattr(budget, "measured", lambda *_: {"plain": Cost(1.0, 1.0, 0, 0)})
     assert compare(params, tmp_path, *given[:3], "plain", "--epochs", "1", "--budget", "0.001") == 0
     assert "no plan fits" in capsys.readouterr().err  # other minutes, another plan
 
