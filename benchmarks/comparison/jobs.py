@@ -53,7 +53,7 @@ class Arena:
         trials: int = 0,
     ) -> "Job":
         """Raises ConfigError where the method changes what the experiment does not have."""
-        changes = {**method.overrides, **(tuned or {})}
+        changes = {**(tuned or {}), **method.overrides}
         own = {"compute.seed": seed, "compute.precision": self.precision}
         content = method.applied(overridden(self.content, {**(tuned or {}), **own}), epochs)
         parse(experiment.Experiment, content, Path(f"{self.experiment} as {method.name}"))

@@ -105,7 +105,8 @@ CLEAN_TEACHER: Mapping[str, Any] = {
 LOGITS: Mapping[str, Any] = {"train_diffusion.loss.logit_weight": 0.5}
 FEATURES: Mapping[str, Any] = {"train_diffusion.loss.feature_weight": 0.1}
 TAUGHT: Mapping[str, Any] = {**CLEAN_TEACHER, **LOGITS, **FEATURES}
-# what params/paper.yaml says of the method, but for its sizes and its optimiser; the rates are those of the experiment
+# what params/paper.yaml says of the method, but for its sizes, whose weights DLNet begins with, and its optimiser; the
+# rates are those of the experiment
 PAPER: Mapping[str, Any] = {
     **RAW,
     **ALONE,
@@ -115,6 +116,8 @@ PAPER: Mapping[str, Any] = {
     "model.prior.label_input": True,
     "model.prior.normalised": False,
     "model.llformer.modulation": "direct",
+    "model.llformer.landmarks": "own",
+    "model.llformer.drop_path": 0.5,
     "train_prior.epochs_after": 0,
     "train_prior.loss.contrastive_weight": 0.0,
     "train_prior.loss.alignment_weight": 0.0,

@@ -49,7 +49,7 @@ class StageTwoLoss(Config):
     teacher_sees: Literal["dark", "clean"]  # the image that they are given for, under the true Z
     logit_weight: float = Field(ge=0)  # distillation (Hinton et al. 2015)
     logit_temperature: float = Field(gt=0)
-    feature_weight: float = Field(ge=0)  # of the distance to the teacher's pooled features, per deviation
+    feature_weight: float = Field(ge=0)  # of the smooth L1 distance to the teacher's pooled features
     reconstruction_weight: float = Field(ge=0)  # of the clean face, drawn from the recogniser's maps
 
 
