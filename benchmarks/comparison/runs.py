@@ -156,7 +156,7 @@ def judged(job: Job) -> Line:
         "trials": job.trials,
         "changes": job.changes,
         "epochs": job.epochs,
-        "faces_seen": job.epochs * sum(train.values()),
+        "faces_seen": epochs_trained(job) * sum(train.values()),
         "seconds": round(json.loads((job.folder / "seconds.json").read_text()), 1),
         "parameters": parameters,
         "flops": flops,
@@ -170,6 +170,12 @@ def judged(job: Job) -> Line:
         "trained": (job.folder / BEGAN).read_text().strip(),
         "digest": job.digest,
     }
+
+
+def epochs_trained(job: Job) -> int:
+    """Counted in what the trainings left, not taken from what was asked for."""
+    names = ("baseline",) if job.method.trains == "baseline" else ("prior", "lldif")
+    return sum(len(json.loads((job.folder / f"{name}_history.json").read_text())) for name in names)
 
 
 def in_other_darkness(model: Model, faces: Faces) -> Score:
@@ -199,7 +205,7 @@ def machine() -> str:
     described = Path("/proc/cpuinfo")
     models = [line for line in described.read_text().splitlines() if "model name" in line] if described.exists() else []
     name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def commit() -> str:

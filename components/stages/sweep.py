@@ -187,6 +187,8 @@ def train(params: Params, job: Job, material: Material, state: Path, keep: Calla
     `keep` is given every file that a resume needs, as soon as it stands.
     """
     own = dict(zip(ITS_OWN, (job.epochs, job.seed, params.sweep.cpus_per_trial), strict=True))
+    if params.sweep.stage_one and params.train_prior.epochs_after:
+        own["train_prior.epochs_after"] = job.epochs  # one schedule spans both stages, as long as they are
     changed = override(params, {**job.parameters, **own})
     (state / "prior.safetensors").write_bytes(material.prior)
     place = Workplace.of(material.train, material.valid, state, state, keep)

@@ -10,7 +10,7 @@ from components.records import DataError
 from components.stages.sweep import Job, Params
 from flows.sweep.journal import Training
 
-LEVEL = 0.95  # one-sided: how sure it must be that a trial is better than the defaults
+ALPHA = 0.05  # one-sided: the chance to call some trial better than the defaults where all are alike
 
 
 def ranked(trials: Sequence[Training]) -> list[Training]:
@@ -99,7 +99,7 @@ def _confirmed(trials: Sequence[Training], again: Sequence[Training]) -> dict[st
         error = next((one.error for one in again if one.job.trial == 0 and one.error), "they did not end")
         raise DataError(f"the defaults could not be trained anew, so nothing can be better than them: {error}")
     first = max(whole, key=lambda one: (one.mean, -one.trial))
-    better = is_better(first, known)
+    better = is_better(first, known, rivals=max(1, len(whole) - 1))
     won = first if better else known
     if first.trial == 0:
         says = f"no trial did better than the defaults, {known.told()}"
@@ -142,10 +142,14 @@ def _whole(again: Sequence[Training]) -> list[Confirmed]:
     ]
 
 
-def is_better(one: Confirmed, other: Confirmed) -> bool:
-    """Whether the difference of the means exceeds what the spread of seeds explains (Student, pooled, one-sided)."""
+def is_better(one: Confirmed, other: Confirmed, rivals: int) -> bool:
+    """Whether the difference of the means exceeds what the spread of seeds explains (Student, pooled, one-sided).
+
+    `one` was chosen as the best of so many, which shares the level among them (Bonferroni).
+    """
     from scipy import stats
 
     difference = one.mean - other.mean
     error = float(np.sqrt((one.spread**2 + other.spread**2) / len(one.seeds)))
-    return bool(difference > float(stats.t.ppf(LEVEL, 2 * (len(one.seeds) - 1))) * error and difference > 0)
+    surely = float(stats.t.ppf(1 - ALPHA / rivals, 2 * (len(one.seeds) - 1)))
+    return bool(difference > surely * error and difference > 0)

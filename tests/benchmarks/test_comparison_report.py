@@ -1,11 +1,13 @@
 """The table and the figure from recorded lines, the differences from recorded predictions."""
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from benchmarks.comparison import figure, report, votes
 from benchmarks.comparison.runs import ANSWERS, PREDICTIONS
@@ -181,6 +183,19 @@ def test_likelihood_with_the_temperature_refitted_asks_nothing_of_calibration(pr
     unsure = votes.refitted(replace(sharp, votes=np.full_like(sharp.votes, 0.5)))
     assert unsure.probabilities == pytest.approx(0.5, abs=0.03)
     assert unsure.ids == sharp.ids
+
+
+def test_the_temperature_of_one_half_of_the_faces_is_fitted_on_the_other():
+    ids = [f"face-{number}" for number in range(400)]
+    half = np.array([zlib.crc32(face.encode()) % 2 for face in ids])
+    honest = np.random.default_rng(3).normal(0, 1.5, (400, 3))
+    shares = softmax(honest, axis=1)
+    said = softmax(honest * np.where(half == 0, 2.0, 0.5)[:, None], axis=1)  # too sure, and not sure enough
+    rows = Predictions(ids, np.full(400, 0.05), shares.argmax(axis=1), shares, said)
+    found = np.log(votes.refitted(rows).probabilities)
+    spread = (found.max(axis=1) - found.min(axis=1)) / (honest.max(axis=1) - honest.min(axis=1))
+    assert spread[half == 0] == pytest.approx(4.0, rel=0.02)  # the unsure half's temperature of 1/2 makes it surer yet
+    assert spread[half == 1] == pytest.approx(0.25, rel=0.02)
 
 
 @pytest.mark.parametrize(

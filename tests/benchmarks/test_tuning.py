@@ -23,6 +23,11 @@ def line(job, accuracy: float, clean: float = 0.5) -> dict:
     return {"digest": job.digest, "scores": scores}
 
 
+def value(content: dict, place: str) -> object:
+    section, _, last = place.partition(".")
+    return content[section][last]
+
+
 def test_the_first_trial_is_the_params_file_and_the_rest_vary_optimiser_and_rates():
     first, *rest = tuning.settings(40)
     assert first == tuning.AS_IT_IS
@@ -39,7 +44,8 @@ def test_every_method_gets_the_same_trials_and_none_reads_the_test_split(arena):
     jobs = tuning.trials(arena, chosen("peers"), tried, epochs=8)
     by_method: dict[str, list] = {}
     for job in jobs:
-        settings = {place: job.changes[place] for place in tried[job.trial].changes}
+        settings = {place: value(job.content, place) for place in tried[job.trial].changes}
+        assert settings == tried[job.trial].changes
         by_method.setdefault(job.method.name, []).append((job.trial, job.epochs, job.seed, settings))
     assert set(by_method) == {method.name for method in chosen("peers")}
     assert len(by_method["plain"]) == 4
@@ -57,3 +63,8 @@ def test_the_best_trial_is_that_of_the_highest_accuracy_in_the_dark_and_ties_go_
     found += [line(job, 0.1 * job.trial) for job in lldif[:3]]  # the last one diverged: it has no line
     assert tuning.best(tried, jobs, found) == {"plain": tried[1], "lldif": tried[2]}
     assert tuning.best(tried, jobs, []) == {"plain": tuning.AS_IT_IS, "lldif": tuning.AS_IT_IS}
+
+
+def test_what_a_method_itself_fixes_no_trial_changes_and_its_line_says_so(arena):
+    for job in tuning.trials(arena, chosen("lldif_adamw"), tuning.settings(4), epochs=8):
+        assert job.content["optim"]["kind"] == job.changes["optim.kind"] == "adamw"

@@ -110,6 +110,18 @@ def test_no_face_or_every_face_can_be_clean(share, expected):
     assert int((exposures(some_keys(500), config(clean_share=share)) == CLEAN).sum()) == expected
 
 
+def test_another_seed_is_another_darkness_of_the_same_face(camera):
+    """And not only another order."""
+    photographs = [
+        {int(label): image for batch in batches(camera, faces(24), config(flip=False, shift_pixels=0, clean_share=0), seed)
+         for label, image in zip(batch.labels, batch.images, strict=True)}
+        for seed in (1, 2)
+    ]  # fmt: skip
+    both = photographs[0].keys() & photographs[1].keys()
+    assert len(both) > 16
+    assert not any(torch.equal(photographs[0][label], photographs[1][label]) for label in both)
+
+
 def test_without_flip_and_shift_clean_faces_are_the_faces_themselves(camera):
     rows = faces(8)
     batch = batches(camera, rows, config(clean_share=1.0, flip=False, shift_pixels=0))[0]

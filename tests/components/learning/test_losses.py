@@ -195,6 +195,53 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     assert total(prior_phase=0.6, kl_weight=1) == pytest.approx(kl, rel=1e-5)
 
 
+@pytest.mark.parametrize("sees", ["dark", "clean"])
+def test_stage_two_infers_the_z_of_the_image_that_stage_one_makes_it_of(
+    small_model, diffusion, stage_two_loss, objective, sees
+):
+    model = small_model(prior=small_model().prior.model_copy(update={"sees": sees}))
+    network, teacher, sample = LLDif(model, diffusion(), FACES).eval(), teacher_of(model), batch()
+    dark, clean = teacher.see(sample.images), teacher.see(sample.clean)
+    z = teacher.prior.network(teacher.prior.image_encoder(clean if sees == "clean" else dark))
+    config = stage_two_loss(kl_weight=1.0, l1_weight=0.0, pure_noise_share=1.0, prior_phase=0.6)
+    total, _ = losses.stage_two(network, teacher, sample, 0.5, config, objective())
+    inferred = network.infer_prior(dark, losses.chain_start(z, sample.keys, 1.0, 1.0))
+    assert total.item() == pytest.approx(losses.prior_divergence(z, inferred).item(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_the_denoising_step_undoes_the_noise_that_its_number_stands_for(small_model, diffusion):
+    network, sample, z = LLDif(small_model(), diffusion(), FACES).eval(), batch(), normed(6, 16, seed=9)
+    condition = network.condition_of(network.see(sample.images))
+    abars, seen = network.denoiser.plan.abar, set()
+    for number in range(40):
+        keys = keys_of([f"{number}-{face}" for face in range(6)], [0.0] * 6, 0)
+        noise = losses.chain_start(z, keys, 0.0, 1.0)
+        expected = [
+            F.mse_loss(network.denoiser.z0(abar**0.5 * z + (1 - abar) ** 0.5 * noise, step, condition), z).item()
+            for step, abar in enumerate(abars)
+        ]
+        found = losses.denoising(network.denoiser, z, condition, keys).item()
+        seen |= {step for step, value in enumerate(expected) if value == pytest.approx(found, rel=1e-5)}
+    assert seen == set(range(len(abars)))
+
+
+def test_each_view_of_a_face_is_to_find_the_other_and_the_other_it():
+    likeness = torch.tensor([[2.0, 0.0, -1.0], [3.0, 1.0, 0.5], [0.0, 0.0, 4.0]])
+    rows = -likeness.log_softmax(dim=1).diagonal().mean()
+    columns = -likeness.log_softmax(dim=0).diagonal().mean()
+    assert abs(rows - columns) > 0.05
+    assert losses.same_face(likeness).item() == pytest.approx(((rows + columns) / 2).item(), rel=1e-6)
+
+
+def test_distillation_is_the_divergence_of_the_student_from_the_teacher():
+    logits, answers = torch.tensor([[1.0, 0.0, 2.0]]), torch.tensor([[4.0, 0.0, -2.0]])
+    p, q = (answers / 2).softmax(1), (logits / 2).softmax(1)
+    assert losses.distillation(logits, answers, 2.0).item() == pytest.approx(
+        4 * float((p * (p / q).log()).sum()), rel=1e-6
+    )
+
+
 def test_a_withheld_inferred_prior_is_nothing_at_all_for_its_share_of_faces(
     small_model, diffusion, stage_two_loss, objective, awake
 ):

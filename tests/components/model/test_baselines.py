@@ -144,7 +144,10 @@ def test_a_student_learns_from_its_teachers_answer_to_the_clean_face_and_the_tea
     teacher.network.requires_grad_(False).eval()  # as the stage leaves it
     before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
     sample = batch()
-    total, _ = student.loss(sample, 0.0)
+    total, logits = student.loss(sample, 0.0)
+    p, q = ((x / peers.SOFTNESS).softmax(dim=1) for x in (teacher.network(sample.clean), logits))
+    taught = peers.SOFTNESS**2 * (p * (p / q).log()).sum(dim=1).mean()
+    assert total.item() == pytest.approx((OBJECTIVE(logits, sample.targets) + taught).item(), rel=1e-4)
     total.backward()
     for optimiser in optimizers(network, ADAMW):
         optimiser.step()

@@ -1,5 +1,6 @@
 """What a trial of a sweep is: a short stage 2 on what was read once; it resumes and meets no face of test. 15 s."""
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from components import experiment
 from components.config import parse
 from components.data import table
+from components.learning.optim import rate
 from components.stages import sweep, train_diffusion, training
 from components.stages.sweep import Job, Material
 
@@ -98,6 +100,17 @@ def test_a_trial_that_was_killed_goes_on_from_what_it_gave_away(material, reposi
     before = [path.stat().st_mtime_ns for path in priors]
     assert train(params, job(params), material, second) == whole[1:]
     assert [path.stat().st_mtime_ns for path in priors] == before  # stage 1 was not trained again
+
+
+def test_a_shorter_trial_of_both_stages_has_one_schedule_as_long_as_it_is(material, repository, tmp_path):
+    params = given(load(repository, stage_one=True))
+    assert params.train_prior.epochs_after > 1
+    (first,) = train(params, job(params, epochs=1), material, tmp_path / "a")
+    (last_of_prior,) = json.loads((tmp_path / "a" / "prior" / "prior_history.json").read_text())[-1:]
+    steps = 84 // 28  # an epoch
+    prior, both = params.train_prior.epochs * steps, (params.train_prior.epochs + 1) * steps
+    assert last_of_prior["rate_share"] == pytest.approx(rate(prior - 1, both, params.optim))
+    assert first["rate_share"] == pytest.approx(rate(both - 1, both, params.optim))
 
 
 def test_where_stage_1_is_searched_each_trial_has_its_own(material, repository, tmp_path):
