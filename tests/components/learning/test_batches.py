@@ -112,8 +112,9 @@ def test_no_face_or_every_face_can_be_clean(share, expected):
 
 def test_another_seed_is_another_darkness_of_the_same_face(camera):
     """And not only another order."""
+    how = config(flip=False, shift_pixels=0, clean_share=0)
     photographs = [
-        {int(label): image for batch in batches(camera, faces(24), config(flip=False, shift_pixels=0, clean_share=0), seed)
+        {int(label): image for batch in batches(camera, faces(24), how, seed)
          for label, image in zip(batch.labels, batch.images, strict=True)}
         for seed in (1, 2)
     ]  # fmt: skip

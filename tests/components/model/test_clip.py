@@ -1,9 +1,11 @@
-"""Pretrained CLIP, on a tiny one in the official layout: config.json, model.safetensors, tokenizer. Ten seconds in all,
-most of them the import of transformers. No test asks the network."""
+"""Pretrained CLIP, on a tiny one in the official layout: config.json, model.safetensors, tokenizer. Twenty seconds in
+all, most of them the import of transformers. No test asks the network."""
 
 import json
+import os
 import runpy
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from components.model.clip import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.records import DataError
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]  # those that stand for themselves in CLIP's vocabulary
 ALPHABET = [chr(code) for code in BYTES + [256 + number for number in range(256 - len(BYTES))]]
 SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
@@ -247,6 +250,31 @@ def test_a_folder_that_is_not_whole_is_one_line(copy, damage, line):
     assert line in str(error.value)
     assert "allowed is" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_name_on_the_hub_with_a_revision_is_that_revision(tiny, tmp_path):
+    """As the hub's cache holds it, in a process of its own, which reads where the cache is when it starts."""
+    repository, revisions = tmp_path / "models--owner--name", ("a" * 40, "b" * 40)
+    for revision in revisions:
+        shutil.copytree(tiny, repository / "snapshots" / revision)
+    other = load_file(tiny / "model.safetensors")
+    other["visual_projection.weight"] = other["visual_projection.weight"] + 1
+    save_file(other, repository / "snapshots" / revisions[1] / "model.safetensors", metadata={"format": "pt"})
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revisions[0])
+    program = (
+        "from components.model.clip import ClipImageEncoder\n"
+        f"for name in ('owner/name', 'owner/name@{revisions[1]}'):\n"
+        "    print(float(ClipImageEncoder(name).tower.visual_projection.weight.detach().double().sum()))\n"
+    )
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
+    )
+    own = load_file(tiny / "model.safetensors")["visual_projection.weight"].double()
+    assert [float(line) for line in done.stdout.split()] == pytest.approx(
+        [float(own.sum()), float((own + 1).sum())], rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["no-such-folder/at/all", "owner/name@abc", "no name"])
