@@ -33,16 +33,24 @@ PROBES = {  # heads by probe, as components.learning.probes names them
         "wrong_label": "stage 1, wrong label",
     },
 }
+NOT_ASKED = {"lldif": "–", "stage_one": "no label enters"}  # an MLP has no steps; our stage 1 is told no label
 RESAMPLES, CONFIDENCE = 1000, 0.95
 
 
 def probes(methods: Mapping[str, Sequence[Line]]) -> Table:
-    """A row for each method that has a prior, the seeds' means; flips are not averaged here."""
+    """A row for each method that has a prior, the seeds' means; flips are not averaged here.
+
+    An MLP of equal size is a training of its own, `lldif_mlp`: a row where it was run.
+    """
     rows = []
     for name, runs in methods.items():
         found = [line["probes"] for line in runs if line.get("probes")]
         if found:
-            cells = [_mean_cell([one[part].get(probe) for one in found]) for part in PROBES for probe in PROBES[part]]
+            cells = [
+                _mean_cell([one[part].get(probe) for one in found], NOT_ASKED[part])
+                for part in PROBES
+                for probe in PROBES[part]
+            ]
             deviations = [
                 float(np.mean([one["prior"][key] for one in found])) for key in ("inferred_deviation", "true_deviation")
             ]
@@ -51,10 +59,10 @@ def probes(methods: Mapping[str, Sequence[Line]]) -> Table:
     return ["method", "exposure", *heads, "deviation of Z-hat / of Z"], rows
 
 
-def _mean_cell(found: Sequence[Mapping[str, float] | None]) -> str:
+def _mean_cell(found: Sequence[Mapping[str, float] | None], otherwise: str) -> str:
     known = [one for one in found if one is not None]
     if not known:
-        return "–"
+        return otherwise
     accuracy, nll = (float(np.mean([one[figure] for one in known])) for figure in ("accuracy", "nll"))
     return f"{100 * accuracy:.1f} / {nll:.3f}"
 

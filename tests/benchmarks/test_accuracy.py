@@ -1,6 +1,7 @@
 """The comparison end to end on a few faces: equal budgets, nothing done twice, a kill forgotten, the same bytes."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -9,11 +10,13 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import IO
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from benchmarks import accuracy
 from benchmarks.comparison import budget, jobs, methods, runs
@@ -413,17 +416,38 @@ def test_a_budget_that_was_planned_is_gone_on_with_whatever_the_speeds_are_by_th
     assert "no plan fits" in capsys.readouterr().err  # other minutes, another plan
 
 
-def test_a_bare_machine_without_the_engines_can_compare():
-    """Everything else that the project installs is out of reach, and nothing is asked of flows."""
-    engines = ["prefect", "mlflow", "dvc", "ray", "great_expectations", "boto3", "transformers", "pandas", "optuna"]
-    program = (
-        f"import sys; sys.modules.update(dict.fromkeys({engines})); from benchmarks import accuracy; "
-        "code = accuracy.main(['--list']); operations = [name for name in sys.modules if name.startswith('flows')]; "
-        "sys.exit(code or str(operations or '') or None)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"^lldif_asked_in_two_steps +lldif's own weights: T = 2$", done.stdout, re.MULTILINE)
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """A folder of packages: those that the comparison says it needs, with what they require, and no other."""
+    folder, found = tmp_path_factory.mktemp("bare"), set[str]()
+    left = {"torch", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "safetensors", "pydantic", "PyYAML"}
+    while left:
+        package = metadata.distribution(left.pop())
+        found.add(package.name)
+        wanted = [Requirement(line) for line in package.requires or ()]
+        left |= {one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})} - found
+        for path in package.files or ():
+            top = folder / path.parts[0]
+            if path.parts[0] != ".." and not top.exists():
+                top.symlink_to(Path(str(package.locate_file(path.parts[0]))))
+    return folder
+
+
+def test_a_bare_machine_can_compare(bare, params, tmp_path):
+    given = ["--methods", "plain,lldif", "--seeds", "1", "--epochs", "2", "--workers", "1", "--root", str(tmp_path)]
+    command = [sys.executable, "-S", "-m", "benchmarks.accuracy", str(params), *given, "--out", str(tmp_path / "lines")]
+    environment = {"PYTHONPATH": f"{bare}{os.pathsep}{REPOSITORY}", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line["method"] for line in runs.lines(tmp_path / "lines")] == ["plain", "lldif"]
+    assert "**Accuracy, %**" in done.stdout
+    for engine in ("prefect", "mlflow", "dvc", "ray", "great_expectations", "boto3", "pandas"):
+        assert not (bare / engine).exists()
+
+
+def test_the_list_of_methods_says_what_each_is(capsys):
+    assert accuracy.main(["--list"]) == 0
+    assert re.search(r"^lldif_asked_in_two_steps +lldif's own weights: T = 2$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, capsys):

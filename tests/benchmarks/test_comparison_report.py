@@ -254,7 +254,8 @@ def test_what_the_prior_is_worth_stands_beside_the_result(tmp_path):
     assert lldif[:4] == ["lldif", "0.05", "55.0 / 1.500", "55.0 / 1.500"]
     told = dict(zip(head, lldif, strict=True))
     assert told["stage 1"] == "55.0 / 1.500"
-    assert told["stage 1, wrong label"] == "–"  # no label enters its Z
+    assert told["stage 1, wrong label"] == told["stage 1, no label"] == "no label enters"
+    assert told["T = 8"] == "–"
     assert told["deviation of Z-hat / of Z"] == "0.25 / 1.00"
     assert "What the prior is worth" not in report.markdown(LINES, tmp_path)
 
