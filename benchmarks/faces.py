@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from components import experiment
 from components.data.faces import EMOTIONS, FACES_PER_SUBJECT, EmbeddedFace, render_faces
 from components.data.table import CLEAN, Faces, face_id
-from components.learning.batches import Batches, epoch_batches
+from components.learning.batches import Batches, epoch_batches, on_device
 from components.learning.inference import logits
 from components.lowlight.camera import Camera
 from flows.sheets import contact_sheet, png
@@ -92,8 +92,9 @@ def measure(train: Faces, test: Faces, camera: Camera, exposure: float, epochs: 
     config = batches(exposure, shift_pixels=3, flip=True)
     steps = epochs * -(-len(train.ids) // config.size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
+    faces, unseen = (on_device(one, one.votes, torch.device("cpu")) for one in (train, test))
     for epoch in range(1, epochs + 1):
-        for batch in epoch_batches(train, train.votes, config, camera, SEED, epoch, torch.device("cpu")):
+        for batch in epoch_batches(faces, config, camera, SEED, epoch):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16):
                 loss = F.cross_entropy(network(batch.images), batch.labels, label_smoothing=0.05)
@@ -103,7 +104,7 @@ def measure(train: Faces, test: Faces, camera: Camera, exposure: float, epochs: 
     network.eval()
     unchanged = batches(exposure, shift_pixels=0, flip=False)
     answers, labels = [], []
-    for batch in epoch_batches(test, test.votes, unchanged, camera, SEED, 0, torch.device("cpu")):
+    for batch in epoch_batches(unseen, unchanged, camera, SEED, 0):
         answers.append(logits(network, batch.images.permute(0, 2, 3, 1).numpy()).argmax(axis=1))
         labels.append(batch.labels.numpy())
     right = np.concatenate(answers) == np.concatenate(labels)

@@ -28,7 +28,7 @@ from components import experiment
 from components.data.faces import EMOTIONS, render_faces
 from components.data.table import Faces
 from components.learning import losses
-from components.learning.batches import Batch, Batches, epoch_batches
+from components.learning.batches import Batch, Batches, TrainingFaces, epoch_batches, on_device
 from components.learning.compute import autocast, device, meant, prepare
 from components.learning.objective import Objective
 from components.learning.optim import optimizers
@@ -134,9 +134,10 @@ def measure(
     """ROUNDS times in turn; the first round of each, which warms up, is left out."""
     learners = {label: learner(rival, params, compiled) for label, rival in rivals.items()}
     rounds: dict[str, list[Seconds]] = {label: [] for label in rivals}
+    there = on_device(faces, faces.votes, device())
     for number in range(ROUNDS + 1):
         for label, learn in learners.items():
-            seconds = one_round(learn, stream(params, faces, number), clock)
+            seconds = one_round(learn, stream(params, there, number), clock)
             if number:
                 rounds[label].append(seconds)
     return rounds
@@ -174,10 +175,10 @@ def one_round(learn: Callable[[Batch], None], batches: Iterator[Batch], clock: C
     return Seconds(data / STEPS, compute / STEPS)
 
 
-def stream(params: experiment.Experiment, faces: Faces, number: int) -> Iterator[Batch]:
+def stream(params: experiment.Experiment, faces: TrainingFaces, number: int) -> Iterator[Batch]:
     """Batches of the stage, of epoch `number`."""
     config: Batches = params.batches.model_copy(update={"size": BATCH[device().type]})
-    return epoch_batches(faces, faces.votes, config, params.camera, 1, number, device())
+    return epoch_batches(faces, config, params.camera, 1, number)
 
 
 def grey_faces(count: int) -> Faces:

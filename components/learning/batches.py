@@ -46,24 +46,33 @@ class Batch:
     darker: Tensor | None = None  # (B, C, H, W) uint8: a second photograph of `clean` in less light, where asked for
 
 
+@dataclass(frozen=True)
+class TrainingFaces:
+    """Faces where they are trained on, moved there once."""
+
+    ids: list[str]
+    images: Tensor  # (N, H, W, C) uint8
+    labels: Tensor  # (N,)
+    targets: Tensor  # (N, K)
+
+
+def on_device(faces: Faces, targets: np.ndarray, device: torch.device) -> TrainingFaces:
+    """`targets` (N, K) are what the training aims at."""
+    columns = (torch.from_numpy(column).to(device) for column in (faces.images, faces.labels, targets))
+    return TrainingFaces(faces.ids, *columns)
+
+
 def epoch_batches(
-    faces: Faces,
-    targets: np.ndarray,
-    config: Batches,
-    camera: Camera,
-    seed: int,
-    epoch: int,
-    device: torch.device,
-    darker: bool = False,
+    faces: TrainingFaces, config: Batches, camera: Camera, seed: int, epoch: int, darker: bool = False
 ) -> Iterator[Batch]:
-    """Every face once, in the epoch's order, with its row of `targets` (N, K); a last batch below half the size is
-    left out. The faces are moved to the device once an epoch, and darkened there.
+    """Every face once, in the epoch's order; a last batch below half the size is left out. Darkened on the device that
+    the faces are on.
     """
-    images, labels, aims = (torch.from_numpy(column).to(device) for column in (faces.images, faces.labels, targets))
+    images, labels, aims = faces.images, faces.labels, faces.targets
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_word(f"{seed}|{epoch}")))
     ids = [f"{seed}|{faces.ids[index]}" for index in order.tolist()]
-    every_key = keys_of(ids, [0.0] * len(ids), epoch).to(device)
-    for chosen, keys in zip(order.to(device).split(config.size), every_key.split(config.size), strict=True):
+    every_key = keys_of(ids, [0.0] * len(ids), epoch).to(images.device)
+    for chosen, keys in zip(order.to(images.device).split(config.size), every_key.split(config.size), strict=True):
         if len(chosen) * 2 < min(config.size, len(labels)):
             break
         clean = augment(images[chosen].permute(0, 3, 1, 2), keys, config)

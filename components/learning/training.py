@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from components.data.table import DarkFaces, Faces
 from components.learning import checkpoint
-from components.learning.batches import Batch, Batches, batch_count, epoch_batches
+from components.learning.batches import Batch, Batches, TrainingFaces, batch_count, epoch_batches, on_device
 from components.learning.compute import Compute, autocast, device
 from components.learning.metrics import accuracy
 from components.learning.optim import OptimConfig, optimizers, rate
@@ -64,13 +64,14 @@ def fit(
     """
     network.to(device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = optimizers(network, course.optim)
+    faces = on_device(train, targets, device())
     history: list[dict[str, float]] = []
     if path.exists():
         tensors, notes = checkpoint.read(path)
         checkpoint.restore(tensors, network, optimisers)
         history = notes["history"]
     for epoch in range(len(history), course.epochs):
-        metrics = train_epoch(network, loss, optimisers, train, targets, course, epoch)
+        metrics = train_epoch(network, loss, optimisers, faces, course, epoch)
         metrics["valid_accuracy"] = watch_accuracy(network, answer, watch)
         yield Report(course.stage, epoch + 1, course.epochs, metrics)
         history = [*history, metrics]
@@ -83,8 +84,7 @@ def train_epoch(
     network: nn.Module,
     loss: Loss,
     optimisers: list[Optimizer],
-    train: Faces,
-    targets: np.ndarray,
+    train: TrainingFaces,
     course: Course,
     epoch: int,
 ) -> dict[str, float]:
@@ -96,7 +96,7 @@ def train_epoch(
     share = 0.0
     all_epochs = course.epochs_before + course.epochs + course.epochs_after
     seed, seen = course.compute.seed, course.seen_before + epoch
-    stream = epoch_batches(train, targets, course.batches, course.camera, seed, seen, device(), course.darker_views)
+    stream = epoch_batches(train, course.batches, course.camera, seed, seen, course.darker_views)
     for step, batch in enumerate(stream, start=epoch * per_epoch):
         share = rate(step + course.epochs_before * per_epoch, all_epochs * per_epoch, course.optim)
         for optimiser, rates in zip(optimisers, highest, strict=True):

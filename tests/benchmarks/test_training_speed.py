@@ -38,7 +38,8 @@ def test_a_round_learns_from_every_batch_and_counts_all_its_time(params, monkeyp
     network = rival.network
     before = network.llformer.head.weight.detach().clone()
     learn = training.learner(rival, params, compiled=False)
-    spent = training.one_round(learn, training.stream(params, faces, 0), lambda: float(next(ticks)))
+    there = training.on_device(faces, faces.votes, training.device())
+    spent = training.one_round(learn, training.stream(params, there, 0), lambda: float(next(ticks)))
     assert (spent.data, spent.compute, spent.step) == (1, 1, 2)
     assert next(ticks) == 3 * training.STEPS
     assert not torch.equal(network.llformer.head.weight, before)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from components.data.table import CLEAN, Faces
-from components.learning.batches import Batches, augment, batch_count, epoch_batches, exposures
+from components.learning.batches import Batches, augment, batch_count, epoch_batches, exposures, on_device
 from components.lowlight.camera import photograph
 from components.lowlight.noise import keys_of
 
@@ -35,7 +35,7 @@ def test_a_batch_is_of_three_faces_at_least():
 
 
 def batches(camera, rows: Faces, how: Batches, seed: int = 1, epoch: int = 0):
-    return list(epoch_batches(rows, rows.votes, how, camera, seed, epoch, CPU, darker=True))
+    return list(epoch_batches(on_device(rows, rows.votes, CPU), how, camera, seed, epoch, darker=True))
 
 
 def some_keys(count: int) -> torch.Tensor:

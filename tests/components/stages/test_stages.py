@@ -104,7 +104,7 @@ def test_stage_two_goes_on_where_the_dark_images_of_stage_one_end(params, done, 
     drawn = []
 
     def noted(*arguments, **more):
-        drawn.append(arguments[5])
+        drawn.append(arguments[4])
         return batches.epoch_batches(*arguments, **more)
 
     shutil.copytree(done[0], tmp_path / "runs")

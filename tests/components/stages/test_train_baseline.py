@@ -92,9 +92,9 @@ def test_the_peer_is_built_again_from_its_file(content, tables, whole, tmp_path,
 def test_no_member_of_an_ensemble_meets_dark_images_that_another_met(content, tables, tmp_path, monkeypatch):
     met = []
 
-    def watched(faces, targets, config, camera, seed, epoch, *more):
+    def watched(faces, config, camera, seed, epoch, *more):
         met.append(epoch)
-        return epoch_batches(faces, targets, config, camera, seed, epoch, *more)
+        return epoch_batches(faces, config, camera, seed, epoch, *more)
 
     monkeypatch.setattr(training, "epoch_batches", watched)
     list(train(content, tables, tmp_path, "ensemble", 4))
