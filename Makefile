@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: install run test test-faults test-services check repro clean help
 install: .venv/installed  ## a virtual environment with the locked packages in .venv
 
-run: install  ## faces in, a gated champion out: the demo experiment, 5 to 15 minutes
+run: install  ## faces in, a gated champion out: the demo experiment, 5 to 20 minutes
 	lldif run demo
 
 test: install  ## every test that needs no GPU, two at a time
