@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from components import experiment
+from components.data import sources
 from components.model.baselines import Plain
 from components.model.lldif import FacesConfig, LLDif
 from components.model.llformer import LLformer, LLformerConfig
@@ -48,25 +49,16 @@ CASES = (
 )
 
 
+EXPERIMENTS = ("demo", "ferplus-mini", "ferplus-dev", "ferplus", "rafdb", "kdef", "paper")
+
+
 @dataclass(frozen=True)
 class Whole:
-    """What a params file would train: LLDif as it answers, and the baseline under the same remedies."""
+    """What a params file trains: LLDif as it answers, and the plain recogniser under the same remedies."""
 
-    experiment: str
-    channels: int
-    size: int
-    classes: int = 8
-
-
-WHOLES = (
-    Whole("demo", 3, 48, classes=7),
-    Whole("ferplus-mini", 1, 48),
-    Whole("ferplus-dev", 1, 48),
-    Whole("ferplus", 1, 48),
-    Whole("rafdb", 3, 64, classes=7),
-    Whole("kdef", 3, 64, classes=7),
-    Whole("paper", 3, 112, classes=7),
-)
+    shape: tuple[int, int, int]  # H, W, C
+    lldif: tuple[int, int]  # parameters, operations
+    plain: tuple[int, int]
 
 
 def main() -> None:
@@ -75,29 +67,35 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for case in CASES:
         parameters, operations = cost_of(case)
-        faces = f"{case.size} px {'grey' if case.channels == 1 else 'rgb'}"
         print(
-            f"| {case.preset:6} | {case.landmarks:13} | {case.images:6} | {faces:10} "
+            f"| {case.preset:6} | {case.landmarks:13} | {case.images:6} | {pixels(case.size, case.channels):10} "
             f"| {parameters:10,} | {operations / 1e6:9,.1f} |"
         )
 
     print()
     print(f"| {'params':13} | {'network':14} | {'faces':10} | {'parameters':>10} | {'MFLOP':>9} |")
     print("|---|---|---|---|---|")
-    for whole in WHOLES:
-        faces = f"{whole.size} px {'grey' if whole.channels == 1 else 'rgb'}"
-        for name, (parameters, operations) in costs_of(whole).items():
-            print(f"| {whole.experiment:13} | {name:14} | {faces:10} | {parameters:10,} | {operations / 1e6:9,.1f} |")
+    for name in EXPERIMENTS:
+        whole = whole_of(name)
+        for network, (parameters, operations) in (("LLDif", whole.lldif), ("plain", whole.plain)):
+            print(
+                f"| {name:13} | {network:14} | {pixels(whole.shape[0], whole.shape[2]):10} "
+                f"| {parameters:10,} | {operations / 1e6:9,.1f} |"
+            )
 
 
-def costs_of(whole: Whole) -> dict[str, tuple[int, int]]:
-    """Parameters and operations of LLDif and of the plain recogniser of a params file."""
-    params = experiment.load(PARAMS / f"{whole.experiment}.yaml")
-    shape = (whole.size, whole.size, whole.channels)
-    faces = FacesConfig(classes=tuple(f"class {number}" for number in range(whole.classes)), shape=shape)
-    image = torch.zeros(1, whole.channels, whole.size, whole.size, dtype=torch.uint8)
-    networks = {"LLDif": LLDif(params.model, params.diffusion, faces), "plain": Plain(params.model, faces)}
-    return {name: cost(network.requires_grad_(False), image) for name, network in networks.items()}
+def pixels(size: int, channels: int) -> str:
+    return f"{size} px {'grey' if channels == 1 else 'rgb'}"
+
+
+def whole_of(name: str) -> Whole:
+    params = experiment.load(PARAMS / f"{name}.yaml")
+    size = params.validation.image_size
+    shape = (size.height, size.width, size.channels)
+    faces = FacesConfig(classes=sources.classes(params.ingest), shape=shape)
+    image = torch.zeros(1, size.channels, size.height, size.width, dtype=torch.uint8)
+    networks = LLDif(params.model, params.diffusion, faces), Plain(params.model, faces)
+    return Whole(shape, *(cost(network.requires_grad_(False), image) for network in networks))
 
 
 def cost_of(case: Case) -> tuple[int, int]:
