@@ -54,8 +54,9 @@ class Plan:
 
     def seconds(self, costs: Mapping[str, Cost], workers: int) -> float:
         """Of all runs, `workers` of them side by side."""
-        runs = [(self.seeds, self.epochs), (self.trials, self.trial_epochs)]
-        every = sum(count * cost.seconds(epochs, self.faces) for cost in costs.values() for count, epochs in runs)
+        every = sum(self.seeds * cost.seconds(self.epochs, self.faces) for cost in costs.values())
+        tuned = [cost for cost in costs.values() if cost.training]  # whose weights are asked has been tuned already
+        every += sum(self.trials * cost.seconds(self.trial_epochs, self.faces) for cost in tuned)
         return every / min(workers, self.seeds * len(costs))
 
 

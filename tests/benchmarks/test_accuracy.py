@@ -389,9 +389,10 @@ def test_a_preset_takes_the_place_of_the_params_files(compared, params, tmp_path
     assert small["parameters"] > max(line["parameters"] for line in tiny if line["method"] == "plain")
 
 
-def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_path, capsys):
-    """Trains a method for some epochs of 84 faces: some seconds."""
-    assert compare(params, tmp_path, "--budget", "0.001", "--methods", "plain") == 0
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_budget_measures_each_method_and_says_what_it_pays_for(params, tmp_path, capsys, workers):
+    """Trains a method for some epochs of 84 faces, beside itself where two will run: some seconds."""
+    assert compare(params, tmp_path, "--budget", "0.001", "--methods", "plain", "--workers", workers) == 0
     said = capsys.readouterr().err
     assert re.search(r"^plain: \d+ faces/s in training, answers \d+ faces/s$", said, re.MULTILINE)
     assert "no plan fits, so the least: 3 epochs of 84 faces, 1 seeds; about " in said

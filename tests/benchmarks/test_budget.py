@@ -48,6 +48,9 @@ def test_trials_of_a_tuning_are_paid_for_too():
     cost = COSTS["plain"]
     tuned = Plan(24, 2, 20_000, 4, 6).seconds({"plain": cost}, 1)
     assert tuned == pytest.approx(2 * cost.seconds(24, 20_000) + 4 * cost.seconds(6, 20_000))
+    asks = Cost(0.0, 0.001, 0, 5000)
+    both = Plan(24, 2, 20_000, 4, 6).seconds({"plain": cost, "plain_both_sides": asks}, 1)
+    assert both == pytest.approx(tuned + 2 * (START_SECONDS + 5))
 
 
 @given(st.floats(0.01, 1000), st.floats(1, 10), st.floats(2e-5, 0.02), st.integers(1, 16), st.booleans())
