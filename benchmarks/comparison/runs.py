@@ -25,7 +25,7 @@ from components import atomic, experiment
 from components.config import ConfigError, parse
 from components.data.table import DarkFaces, Faces, class_counts, read_dark, read_known, read_split
 from components.learning import evaluation, inference
-from components.learning.compute import device
+from components.learning.compute import device, prepare
 from components.learning.evaluation import Resampling
 from components.learning.inference import Model
 from components.learning.metrics import score
@@ -86,6 +86,7 @@ def _execute(job: Job) -> None:
                 if asker and not asker.is_alive():
                     sys.exit(f"{job.title}: whoever asked for this run is gone")
         (state / "done").touch()
+    prepare(params.compute)  # where all was trained before, no stage has set the threads
     job.judgement.mkdir(exist_ok=True)
     atomic.write_text(job.judgement / "line.json", json.dumps(judged(job), sort_keys=True) + "\n")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 
@@ -118,7 +119,9 @@ def test_one_training_is_judged_on_either_split(compared, params, monkeypatch, t
     monkeypatch.setattr(runs, "commit", lambda: "a later one")
     began = runs.lines(compared / "lines.jsonl")[0]
     (root / "runs" / began["digest"] / runs.BEGAN).unlink()  # as code that kept no such note left it
+    torch.set_num_threads(2)
     assert compare(params, root, "--split", "test", "--out", str(tmp_path / "test.jsonl")) == 0
+    assert torch.get_num_threads() == 1  # as its lines say
     assert told == []
     for valid, test in zip(runs.lines(compared / "lines.jsonl"), runs.lines(tmp_path / "test.jsonl"), strict=True):
         assert (valid["split"], test["split"], test["digest"]) == ("valid", "test", valid["digest"])
