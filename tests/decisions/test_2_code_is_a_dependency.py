@@ -68,18 +68,30 @@ def stale(repository: Path) -> set[str]:
 
 
 def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
-    original = clone.params()
+    """DVC is asked for the params of each stage; for all it looks at, code and data too, once for each section."""
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+
+    original, seen = clone.params(), set[str]()
     keys = leaves(original)
     assert len(keys) > 40
-    for *parents, last in keys:
-        content = yaml.safe_load(yaml.safe_dump(original))
-        section = content
-        for key in parents:
-            section = section[key]
-        section[last] = other(section[last])
-        clone.set_params(content)
-        top = (parents or [last])[0]
-        assert stale(clone.path) == {s for s in GRAPH if top in experiment.sections(s)}, ".".join([*parents, last])
+    with Repo(str(clone.path)) as repo:
+        stages = {stage.addressing.removesuffix("@demo"): stage for stage in repo.index.stages if "@demo" in stage.name}
+        assert set(stages) == set(GRAPH)
+        of_params = [(name, dep) for name in stages for dep in stages[name].deps if isinstance(dep, ParamsDependency)]
+        for *parents, last in keys:
+            content = yaml.safe_load(yaml.safe_dump(original))
+            section = content
+            for key in parents:
+                section = section[key]
+            section[last] = other(section[last])
+            clone.set_params(content)
+            top = (parents or [last])[0]
+            expected = {s for s in GRAPH if top in experiment.sections(s)}
+            assert {name for name, dep in of_params if dep.status()} == expected, ".".join([*parents, last])
+            if top not in seen:
+                assert stale(clone.path) == expected, top
+                seen.add(top)
     clone.set_params(original)
     assert stale(clone.path) == set()
 
