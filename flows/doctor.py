@@ -58,7 +58,7 @@ def examine() -> list[Finding]:
         "memory": (_memory, ""),
         "shared memory": (_shared_memory, ""),
         "device": (_device, ""),
-        "environment": (_environment, f"unset {OWNER}"),
+        "environment": (_environment, ""),
         "locks": (_locks, ""),
         "mlflow.yaml": (lambda: f"{len(policy_file.load().gates.declared)} gates", "git diff mlflow.yaml"),
         "MLflow": (_mlflow, "start that server, or unset MLFLOW_TRACKING_URI for the store in this folder"),
@@ -162,10 +162,9 @@ def _device() -> str:
 
 
 def _environment() -> str:
-    """A run sets our variables for what it starts; in a person's shell they would end every stage at once."""
-    left = sorted(name for name in os.environ if name.startswith("LLDIF_"))
-    if left:
-        raise Missing(f"{', '.join(left)}: for processes of a run alone", f"unset {' '.join(left)}")
+    """A run sets a variable for what it starts; in a person's shell it would end every stage at once."""
+    if OWNER in os.environ:
+        raise Missing(f"{OWNER}: for processes of a run alone", f"unset {OWNER}")
     return "no variable of a run left behind"
 
 
@@ -258,9 +257,8 @@ def _experiment(name: str) -> str:
     except ConfigError as error:
         raise Missing(str(error).replace(f"{ROOT}{os.sep}", ""), f"git diff params/{name}.yaml") from None
     if not (ROOT / raw).exists():
-        if (ROOT / f"{raw}.dvc").exists():
-            raise Missing(f"{raw} is not here", f"dvc pull {raw}.dvc, or lldif data add ferplus PATH")
-        raise Missing(f"{raw} is not here", "lldif data add ferplus PATH")
+        pull = f"dvc pull {raw}.dvc, or " if (ROOT / f"{raw}.dvc").exists() else ""
+        raise Missing(f"{raw} is not here", pull + _adding(name, raw))
     try:
         stale = versioning.stale(name, wait=False)
     except staging.Busy as busy:
@@ -268,3 +266,11 @@ def _experiment(name: str) -> str:
     except Failed as error:
         raise Missing(str(error), "dvc status") from None
     return f"to do: {', '.join(stale)}" if stale else "up to date"
+
+
+def _adding(name: str, raw: str) -> str:
+    """The command that brings the raw data of an experiment whose params file is sound."""
+    source = read_yaml(project.params_path(name))["ingest"]["source"]
+    if source == "embedded":
+        return f"git checkout {raw}"
+    return f"lldif data add {source} {f'{name} ' if source in ('folder', 'parquet') else ''}PATH"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from flows import doctor, project
 from flows.doctor import Finding
@@ -17,6 +18,13 @@ from flows.project import git
 from flows.watch import OWNER
 
 NOWHERE = "127.0.0.1:9"  # the discard port: nobody answers
+OURS = {"source": "folder", "size": 64, "colour": "rgb", "max_reject_share": 0.01, "layout": "class"} | {
+    "classes": ["angry", "happy", "neutral"],
+    "split_by": "hash",
+    "subject_pattern": "",
+    "valid_share": 0.1,
+    "test_share": 0.2,
+}
 
 
 @pytest.fixture
@@ -96,6 +104,7 @@ def test_disk_memory_and_shared_memory(root: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_variables_of_a_run_in_a_persons_shell(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LLDIF_SWEEP_STORAGE", "/shared")  # which a person does set
     assert found(doctor._environment).ok
     monkeypatch.setenv(OWNER, "1")
     missing(doctor._environment, OWNER, f"unset {OWNER}")
@@ -203,15 +212,37 @@ def test_params_and_raw_data(root: Path):
     missing(doctor._live, "params/live.yaml: not YAML", "git checkout", remedy="git checkout params/live.yaml")
     live.write_text("live:\n")
     missing(doctor._live, "no experiment is live", "git checkout")
-    live.write_text("live:\n  demo:\n    raw: data/ferplus.zip\n")
+    live.write_text("live:\n  demo:\n    raw: components/data/faces.py\n")
     (root / "components").mkdir()
     (root / "params" / "demo.yaml").write_text("ingest: {source: embedded}\n")
     missing(lambda: doctor._experiment("demo"), "params/demo.yaml: ", "git diff params/demo.yaml")
-    (root / "params" / "demo.yaml").write_bytes((project_params() / "demo.yaml").read_bytes())
-    missing(lambda: doctor._experiment("demo"), "data/ferplus.zip is not here", "lldif data add ferplus PATH")
-    (root / "data").mkdir()
-    (root / "data" / "ferplus.zip.dvc").write_text("outs: []\n")
-    missing(lambda: doctor._experiment("demo"), "data/ferplus.zip is not here", "dvc pull data/ferplus.zip.dvc")
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "how"),
+    [
+        ("demo", "components/data/faces.py", "git checkout components/data/faces.py"),
+        ("ferplus-mini", "data/ferplus.zip", "lldif data add ferplus PATH"),
+        ("kdef", "data/kdef.zip", "lldif data add kdef PATH"),
+        ("ours", "data/ours.zip", "lldif data add folder ours PATH"),
+    ],
+)
+def test_raw_data_that_is_not_here_comes_with_the_command_that_brings_it(root: Path, name: str, raw: str, how: str):
+    content = yaml.safe_load((project_params() / f"{'rafdb' if name == 'ours' else name}.yaml").read_text())
+    if name == "ours":
+        content["ingest"] = OURS
+    (root / "params").mkdir()
+    (root / "components").mkdir()
+    (root / "params" / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    (root / "params" / "live.yaml").write_text(f"live:\n  {name}:\n    raw: {raw}\n")
+    with pytest.raises(doctor.Missing, match=f"^{raw} is not here$") as missed:
+        doctor._experiment(name)
+    assert missed.value.remedy == how
+    (root / raw).parent.mkdir(parents=True, exist_ok=True)
+    (root / f"{raw}.dvc").write_text("outs: []\n")
+    with pytest.raises(doctor.Missing) as missed:
+        doctor._experiment(name)
+    assert missed.value.remedy == f"dvc pull {raw}.dvc, or {how}"
 
 
 def project_params() -> Path:
