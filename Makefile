@@ -15,7 +15,7 @@ install: .venv/installed  ## a virtual environment with the locked packages in .
 run: install  ## faces in, a gated champion out: the demo experiment, 5 to 20 minutes
 	lldif run demo
 
-test: install  ## every test that needs no GPU, two at a time
+test: install  ## every test but those of the next two, two at a time; none needs a GPU
 	GOMP_SPINCOUNT=2000 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: install  ## real commands killed and raced, sweeps that lose driver, workers and nodes; a quarter of an hour
