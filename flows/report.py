@@ -73,7 +73,7 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
     dark = read_dark(runs / "dark_valid.parquet")
     predictions = {model: evaluation.read(runs / "predictions.parquet", model) for model in MODELS}
     rungs = sorted(set(dark.exposures.tolist()), reverse=True)
-    watched, sheet_rung = _nearest(rungs, WATCHED), _nearest(rungs, SHEET_RUNG)
+    watched, sheet_rung = dark.rung(WATCHED), dark.rung(SHEET_RUNG)
     params = project.read_params(experiment)
     source = project.provenance()
     data = _data_sheet(runs)
@@ -83,7 +83,7 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
         "dirty": source.dirty,
         "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "contents": list(CONTENTS.items()),
-        "tiles": _tiles(scores, rungs),
+        "tiles": _tiles(scores, exposure_name(dark.rung(0.2)), exposure_name(watched)),
         "confidence": f"{params['evaluation']['confidence']:.0%}",
         "darkness": _darkness(slices, rungs, scores["majority"]),
         "curve": _curve(slices, rungs),
@@ -100,7 +100,7 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
         "watched": exposure_name(watched),
         "classes": _by_class(slices, exposure_name(watched)),
         "attributes": _by_attribute(slices, exposure_name(watched)),
-        "confusion": _confusion(runs, dark.classes, params["evaluation"]["confusion_at"]),
+        "confusion": _confusion(runs, dark.classes, dark.rung(params["evaluation"]["confusion_at"])),
         "training": _training(runs),
         "trials": _trials(runs),
         "best": _json(runs / "best.json"),
@@ -134,12 +134,7 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _nearest(rungs: list[float], wanted: float) -> float:
-    return min(rungs, key=lambda rung: abs(rung - wanted))
-
-
-def _tiles(scores: dict[str, Any], rungs: list[float]) -> list[dict[str, str]]:
-    bright, dark = (exposure_name(_nearest(rungs, wanted)) for wanted in (0.2, WATCHED))
+def _tiles(scores: dict[str, Any], bright: str, dark: str) -> list[dict[str, str]]:
     ours, plain = scores["candidate"]["accuracy"], scores["baseline"]["accuracy"]
     return [
         {"name": f"LLDif, exposure {bright}", "value": f"{ours[bright]:.1%}", "tone": ""},

@@ -48,7 +48,6 @@ class Method:
             result[stage]["epochs"] = epochs
         if self.trains == "lldif" and result["train_prior"]["epochs_after"]:
             result["train_prior"]["epochs_after"] = shares["train_diffusion"]
-            result["train_diffusion"]["epochs_before"] = shares["train_prior"]
         return result
 
 
@@ -122,7 +121,7 @@ PAPER: Mapping[str, Any] = {
     "train_prior.loss.contrastive_weight": 0.0,
     "train_prior.loss.alignment_weight": 0.0,
     "train_prior.loss.prior_dropout": 0.0,
-    "train_diffusion.epochs_before": 0,
+    "train_diffusion.one_schedule": False,
     "train_diffusion.frozen_encoder": True,
     "train_diffusion.loss.l1_weight": 0.0,
     "train_diffusion.loss.pure_noise_share": 0.0,
@@ -148,7 +147,7 @@ ABLATIONS = (
     ablation(
         "two_schedules",
         "the learning rate falls in each stage",
-        {"train_prior.epochs_after": 0, "train_diffusion.epochs_before": 0},
+        {"train_prior.epochs_after": 0, "train_diffusion.one_schedule": False},
     ),
     ablation("noised_start", "chains start from noised Z", {"train_diffusion.loss.pure_noise_share": 0.0}),
     ablation(

@@ -304,6 +304,11 @@ class DarkFaces:
     def at(self, exposure: float) -> "DarkFaces":
         return self.where(self.exposures == exposure)
 
+    def rung(self, exposure: float) -> float:
+        """The exposure of the ladder nearest to this one."""
+        rungs = np.unique(self.exposures)
+        return float(rungs[np.argmin(abs(rungs - exposure))])
+
     def where(self, chosen: np.ndarray) -> "DarkFaces":
         """The rows that `chosen` (N,) bool names."""
         here = np.flatnonzero(chosen)

@@ -44,7 +44,7 @@ class Camera(Config):
     gain_cap: float = Field(ge=1, le=1e6)
     target_mean: float = Field(gt=0, lt=1)  # auto-exposure aims at this mean of linear light
     lobes: int = Field(ge=0, le=3)  # at most so many pools of light in the illumination field
-    contrast_cap: float = Field(ge=1, le=5)  # brightest over darkest point of the field
+    contrast_cap: float = Field(ge=1, le=5)  # brightest over darkest point of the field, at most
     colour: Literal["mosaic", "planes"]  # one Bayer sample a pixel, or three full planes
     unprocess: bool  # light passes the filters, colour matrix and white balance of a published camera; else sRGB's own
     white_balance_error: float = Field(ge=0, lt=1)  # the gains of red and blue are off by at most this share

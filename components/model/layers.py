@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from components.lowlight.noise import uniform
 
-DROP_PATH = 64  # the first of the streams of random numbers that drop paths use, beside the camera's and training's
+DROP_PATH = (
+    64  # the first of the streams of random numbers that drop paths use; their keys count draws and are no face's
+)
 
 
 def downsample(channels_in: int, channels_out: int) -> nn.Sequential:

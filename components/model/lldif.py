@@ -152,7 +152,7 @@ class LLDif(GuidedRecogniser):
         return torch.logaddexp(recognised + math.log(1 - voice), own + math.log(voice))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Log-probabilities (B, K), averaged over the K chains."""
+        """Log-probabilities (B, K), averaged over as many chains as the denoiser's config says."""
         seen = self.see(images)
         condition = self.condition_of(seen)
         answers = [

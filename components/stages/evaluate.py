@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
 from components import atomic
 from components.config import Config
 from components.data.table import DarkFaces, Faces, read_dark, read_known, read_split
 from components.learning import evaluation, inference, probes
-from components.learning.compute import Compute, prepare
+from components.learning.compute import Compute, device, prepare
 from components.learning.evaluation import GAMMA, Predictions, Resampling
 from components.learning.inference import Model
 from components.learning.metrics import majority_share, votes_entropy
@@ -27,7 +26,7 @@ class Evaluation(Config):
 
     resamples: int = Field(ge=100, le=100_000)
     confidence: float = Field(gt=0.5, lt=1)
-    confusion_at: float = Field(gt=0, le=1)  # the exposure whose confusion is plotted, and at which Z is probed
+    confusion_at: float = Field(gt=0, le=1)  # the rung nearest to it has its confusion plotted and Z probed
 
 
 class Params(Config):
@@ -47,10 +46,11 @@ class Answers:
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
-    """faces, dark_valid and gamma_valid.parquet, both models and stage 1 -> predictions.parquet, scores.json,
-    slices.json, probes.json, and the points of two plots: darkness.json, confusion.json.
+    """faces, dark_valid and gamma_valid.parquet, both models and the candidate's stage 1 -> predictions.parquet,
+    scores.json, slices.json, probes.json, and the points of two plots: darkness.json, confusion.json.
 
-    Raises DataError where a model answers with what is no probability.
+    Valid is also what each model's temperature was fitted on: one number, which flatters all alike. Raises DataError
+    where a model answers with what is no probability.
     """
     prepare(params.compute)
     steps = len(MODELS) + 2
@@ -58,8 +58,9 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     valid = read_split(folder / "faces.parquet", "valid")
     subjects, attributes = read_known(folder / "faces.parquet", "valid")
     wants = params.evaluation
+    rung = dark.rung(wants.confusion_at)
     how = Resampling.of(valid.ids, subjects, wants.resamples, wants.confidence, params.compute.seed)
-    models = {name: inference.load(folder / file) for name, file in MODELS.items()}
+    models = {name: _ready(folder / file) for name, file in MODELS.items()}
     answers: dict[str, Answers] = {}
     scores: dict[str, object] = {
         "majority": round(majority_share(valid.labels), 4),
@@ -72,14 +73,14 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
         scored = _scored(name, answers[name])
         scores[name] = {**evaluation.summary(scored), "temperature": model.calibration.temperature}
         yield Report("evaluate", step, steps, {f"accuracy_{one.exposure}": one.accuracy for one in scored})
-    scores["trend"] = {name: evaluation.trend(given.ladder, how) for name, given in answers.items()}
+    scores["trend"] = {name: evaluation.trend([given.ladder], how) for name, given in answers.items()}
     rows = [
         {"model": name, **row}
         for name, given in answers.items()
         for row in evaluation.slices(given.parts(), attributes, dark.classes, how)
     ]
-    stage_one = inference.load(folder / "prior.safetensors")
-    probed = probed_near(wants.confusion_at, models["candidate"], stage_one, valid, dark, how, params.compute.seed)
+    teacher = _ready(folder / "teacher.safetensors")
+    probed = probed_at(rung, models["candidate"], teacher, valid, dark, how, params.compute.seed)
     yield Report("evaluate", steps - 1, steps)
     tables = {name: given.ladder for name, given in answers.items()}
     evaluation.write(folder / "predictions.parquet", tables)
@@ -87,8 +88,15 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     _write_json(folder / "slices.json", rows)
     _write_json(folder / "probes.json", probed)
     _write_json(folder / "darkness.json", _points(tables))
-    _write_json(folder / "confusion.json", _pairs(tables["candidate"], wants.confusion_at, dark.classes))
+    _write_json(folder / "confusion.json", _pairs(tables["candidate"], rung, dark.classes))
     yield Report("evaluate", steps, steps)
+
+
+def _ready(path: Path) -> Model:
+    """The model of a file, on the device that answers."""
+    model = inference.load(path)
+    model.network.to(device())
+    return model
 
 
 def _scored(name: str, answers: Answers) -> list[Score]:
@@ -98,14 +106,12 @@ def _scored(name: str, answers: Answers) -> list[Score]:
         raise DataError(f"{MODELS[name]}: {error}; train it again") from None
 
 
-def probed_near(
-    exposure: float, candidate: Model, stage_one: Model, faces: Faces, dark: DarkFaces, how: Resampling, seed: int
+def probed_at(
+    rung: float, candidate: Model, stage_one: Model, faces: Faces, dark: DarkFaces, how: Resampling, seed: int
 ) -> dict[str, object]:
-    """What Z is worth at the rung of `dark` nearest to the exposure; `faces` are the same in full light."""
+    """What Z is worth at a rung of `dark`; `faces` are the same in full light, `stage_one` taught the candidate."""
     assert isinstance(stage_one.network, StageOne)
     assert isinstance(candidate.network, LLDif)
-    rungs = np.unique(dark.exposures)
-    rung = float(rungs[np.argmin(abs(rungs - exposure))])
     asked = probes.Probed(dark.at(rung).images, faces.images, faces.labels, faces.votes)
     found = probes.probe(candidate.network, candidate.calibration, stage_one.network, asked, how, seed)
     return {"exposure": evaluation.exposure_name(rung), **found}

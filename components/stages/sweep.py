@@ -157,8 +157,7 @@ class Material:
     def read(cls, folder: Path) -> "Material":
         """From faces.parquet, dark_valid.parquet and prior.safetensors. Raises DataError."""
         valid = read_dark(folder / "dark_valid.parquet")
-        rungs = np.unique(valid.exposures)
-        watched = [rungs[np.argmin(abs(rungs - exposure))] for exposure in (WATCHED, CLEAN)]
+        watched = [valid.rung(exposure) for exposure in (WATCHED, CLEAN)]
         return cls(
             read_split(folder / "faces.parquet", "train"),
             valid.where(np.isin(valid.exposures, watched)),

@@ -51,7 +51,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
                 yield Report("train_baseline", step, wants.epochs, report.metrics)
         phase.network.requires_grad_(False).eval()
         done += phase.epochs
-    judged = replace(place, valid=place.rung(CLEAN)) if plan[-1].clean else place
+    judged = replace(place, valid=place.valid.at(place.valid.rung(CLEAN))) if plan[-1].clean else place
     notes = {"kind": wants.peer, "model": params.model.model_dump()}
     notes |= judged.answering(network, params.objective, params.inference)
     place.save("baseline", network, notes, [own.checkpoint for own in places])

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from components import atomic
 from components.config import Config
 from components.learning import inference, losses
 from components.learning.compute import device, prepare
@@ -20,12 +21,12 @@ from components.records import DataError, Report
 from components.stages import train_prior
 from components.stages.training import Inference, Workplace, beside
 
-STAGE_ONE = ("train_prior.", "model.prior.")  # how the parameters begin that stage 1 alone answers to
+STAGE_ONE = ("train_prior.", "model.")  # how the parameters begin that ask for a stage 1 of their own
 
 
 class TrainDiffusion(Config):
     epochs: int = Field(ge=1)
-    epochs_before: int = Field(ge=0)  # of stage 1, where one schedule of the learning rate spans both; 0: its own
+    one_schedule: bool  # the learning rate goes on where stage 1's left it (train_prior.epochs_after)
     warm_start: bool  # the recogniser begins with stage 1's weights [L, D]
     frozen_encoder: bool  # E_I of the condition stays as stage 1 left it [L, D]; else it goes on learning
     loss: losses.StageTwoLoss
@@ -38,10 +39,14 @@ class Params(train_prior.Params):
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
-    """faces.parquet, dark_valid.parquet, prior.safetensors, best.json -> lldif.safetensors, lldif_history.json."""
+    """faces.parquet, dark_valid.parquet, prior.safetensors, best.json -> lldif.safetensors, lldif_history.json, and
+    teacher.safetensors: the stage 1 that it learned from, which is another where best.json changes stage 1.
+    """
     best = best_parameters(folder / "best.json")
     params, place = override(params, best), Workplace.open(folder, state)
-    network = yield from train(params, with_own_prior(params, place) if is_of_stage_one(best) else place)
+    taught = with_own_prior(params, place) if is_of_stage_one(best) else place
+    network = yield from train(params, taught)
+    atomic.copy(taught.folder / "prior.safetensors", folder / "teacher.safetensors")
     notes = {"kind": "lldif", "model": network.config.model_dump(), "diffusion": params.diffusion.model_dump()}
     place.save("lldif", network, notes | place.answering(network, params.objective, params.inference))
 
@@ -96,7 +101,7 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
         course=params.course(
             "train_diffusion",
             params.train_diffusion.epochs,
-            epochs_before=params.train_diffusion.epochs_before,
+            epochs_before=params.train_prior.epochs if params.train_diffusion.one_schedule else 0,
             seen_before=params.train_prior.epochs,
         ),
         objective=params.objective,

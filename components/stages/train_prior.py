@@ -19,7 +19,7 @@ from components.stages.training import WATCHED, TrainingParams, Workplace, besid
 
 class TrainPrior(Config):
     epochs: int = Field(ge=1)
-    epochs_after: int = Field(ge=0)  # of stage 2, where one schedule of the learning rate spans both; 0: its own
+    epochs_after: int = Field(ge=0)  # of stage 2, where one schedule spans both (train_diffusion.one_schedule); else 0
     loss: losses.StageOneLoss
 
 

@@ -86,13 +86,8 @@ class Workplace:
         watched: float = WATCHED,
     ) -> Iterator[Report]:
         """Train; accuracy is followed on valid, at the rung nearest to the exposure `watched`."""
-        targets, watch = targets_of(self.train, objective), self.rung(watched)
+        targets, watch = targets_of(self.train, objective), self.valid.at(self.valid.rung(watched))
         return fit(network, loss, answer, self.train, targets, watch, course, self.checkpoint, self.keep)
-
-    def rung(self, exposure: float) -> DarkFaces:
-        """Valid at the rung of the ladder nearest to `exposure`."""
-        rungs = np.unique(self.valid.exposures)
-        return self.valid.at(rungs[np.argmin(abs(rungs - exposure))])
 
     def answering(self, network: nn.Module, objective: ObjectiveConfig, inference_config: Inference) -> dict[str, Any]:
         """What belongs to an answer beside the weights: the temperature is fitted on valid, over all exposures."""

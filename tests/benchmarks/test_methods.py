@@ -39,10 +39,10 @@ def test_one_schedule_spans_the_epochs_that_the_stages_get():
     (lldif,) = chosen("lldif")
     changed = lldif.applied(content, 20)
     assert (changed["train_prior"]["epochs"], changed["train_prior"]["epochs_after"]) == (2, 18)
-    assert (changed["train_diffusion"]["epochs"], changed["train_diffusion"]["epochs_before"]) == (18, 2)
+    assert (changed["train_diffusion"]["epochs"], changed["train_diffusion"]["one_schedule"]) == (18, True)
     (apart,) = chosen("lldif_two_schedules")
     changed = apart.applied(content, 20)
-    assert (changed["train_prior"]["epochs_after"], changed["train_diffusion"]["epochs_before"]) == (0, 0)
+    assert (changed["train_prior"]["epochs_after"], changed["train_diffusion"]["one_schedule"]) == (0, False)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PARAMS.glob("*.yaml") if path.stem != "live"))

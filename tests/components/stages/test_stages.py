@@ -25,7 +25,7 @@ OUTPUTS = {
     "ingest": {"faces.parquet", "rejects.parquet", "faces.json"},
     "darken": {"dark_valid.parquet", "dark_test.parquet", "gamma_valid.parquet"},
     "train_prior": {"prior.safetensors", "prior_history.json"},
-    "train_diffusion": {"lldif.safetensors", "lldif_history.json"},
+    "train_diffusion": {"lldif.safetensors", "teacher.safetensors", "lldif_history.json"},
     "train_baseline": {"baseline.safetensors", "baseline_history.json"},
     "evaluate": {
         "predictions.parquet", "scores.json", "slices.json", "probes.json", "darkness.json", "confusion.json",
@@ -98,6 +98,25 @@ def test_the_same_params_give_the_same_bytes(done, params, tmp_path):
         run(params, stage, tmp_path / "again")
     for name in sorted(set().union(*OUTPUTS.values())):
         assert file_sha256(folder / name) == file_sha256(tmp_path / "again" / name), name
+
+
+def test_the_prior_is_probed_with_the_stage_1_that_taught_it_at_the_rung_that_is_near(params, done, tmp_path):
+    """A best.json that changes stage 1 has stage 2 learn from another than prior.safetensors."""
+    runs = tmp_path / "runs"
+    shutil.copytree(done[0], runs)
+    (runs / "best.json").write_text('{"parameters": {"model.prior.channels": 24}}')
+    near = params.evaluation.model_copy(update={"confusion_at": 0.03})
+    params = params.model_copy(update={"evaluation": near})
+    for stage in ("train_diffusion", "evaluate"):
+        run(params, stage, runs)
+    channels = [
+        inference.load(runs / f"{name}.safetensors").network.config.prior.channels for name in ("prior", "teacher")
+    ]
+    assert channels == [16, 24]
+    probed = json.loads((runs / "probes.json").read_text())
+    assert probed["exposure"] == "0.05"
+    assert probed["prior"]["true_deviation"] > 0
+    assert len(json.loads((runs / "confusion.json").read_text())) == 21
 
 
 def test_stage_two_goes_on_where_the_dark_images_of_stage_one_end(params, done, tmp_path, monkeypatch):

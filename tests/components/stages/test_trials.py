@@ -135,6 +135,7 @@ def test_final_training_takes_parameters_of_stage_1_from_best_json_too(folder, r
     from components.learning import inference
 
     assert inference.load(runs / "lldif.safetensors").network.config.prior.width == 12
+    assert inference.load(runs / "teacher.safetensors").network.config.prior.width == 12
     assert inference.load(runs / "prior.safetensors").network.config.prior.width == 8  # stage 1's own stays
 
 
