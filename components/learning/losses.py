@@ -62,7 +62,8 @@ def stage_one(
     """
     dark, clean = network.see(batch.images), network.see(batch.clean)
     told = _happens(batch.keys, LABEL_TOLD, 1 - config.label_dropout)
-    z = network.true_prior(dark, clean, batch.labels, told)
+    encoded = _encoded(network, dark, clean, batch, config)
+    z = network.prior(encoded[network.prior.config.sees], batch.labels, told)
     shown = _either(_happens(batch.keys, SHOWN_CLEAN, config.clean_share), clean, dark)
     scales = network.scale_features(shown, _guiding(network, z, batch.keys, config))
     logits = network.llformer.head(network.llformer.fuse(shown.planes, scales))
@@ -71,24 +72,40 @@ def stage_one(
         total = total + config.reconstruction_weight * reconstruction(decoder, scales, clean)
     if config.contrastive_weight:
         total = total + config.contrastive_weight * objective(network.prior.similarity(z), batch.targets)
-    if config.alignment_weight or config.darker_weight or config.dark_text_weight:
-        total = total + _aligned(network, dark, clean, batch, config, objective)
-    return total, logits
+    return total + _aligned(network, encoded, batch, config, objective), logits
+
+
+def _encoded(network: StageOne, dark: Seen, clean: Seen, batch: Batch, config: StageOneLoss) -> dict[str, Tensor]:
+    """E_I's features (B, D) of each view that a term asks for.
+
+    All in one pass: a batch norm that met them one after the other would normalise each by itself as it learns, and by
+    a mean of them afterwards, when stage 2 asks for the true Z.
+    """
+    sees, views = network.prior.config.sees, dict[str, Seen]()
+    if sees == "dark" or config.alignment_weight or config.darker_weight or config.dark_text_weight:
+        views["dark"] = dark
+    if sees == "clean" or config.alignment_weight:
+        views["clean"] = clean
+    if config.darker_weight:
+        assert batch.darker is not None
+        views["darker"] = network.see(batch.darker)
+    planes = torch.cat([seen.planes for seen in views.values()])
+    exposure = torch.cat([seen.exposure for seen in views.values()])
+    features = network.prior.image_encoder(Seen(planes, exposure))
+    return dict(zip(views, features.chunk(len(views)), strict=True))
 
 
 def _aligned(
-    network: StageOne, dark: Seen, clean: Seen, batch: Batch, config: StageOneLoss, objective: Objective
+    network: StageOne, encoded: dict[str, Tensor], batch: Batch, config: StageOneLoss, objective: Objective
 ) -> Tensor:
     """What draws the views of a face together, and the dark one to its label."""
-    prior = network.prior
-    of_dark, of_clean = (prior.image_encoder(seen) for seen in (dark, clean))
-    total = config.alignment_weight * same_face(prior.likeness(of_dark, of_clean))
+    prior, total = network.prior, batch.targets.new_zeros(())
+    if config.alignment_weight:
+        total = total + config.alignment_weight * same_face(prior.likeness(encoded["dark"], encoded["clean"]))
     if config.darker_weight:
-        assert batch.darker is not None
-        darker = prior.image_encoder(network.see(batch.darker))
-        total = total + config.darker_weight * same_face(prior.likeness(of_dark, darker))
+        total = total + config.darker_weight * same_face(prior.likeness(encoded["dark"], encoded["darker"]))
     if config.dark_text_weight:
-        z = prior(of_dark, batch.labels, torch.zeros_like(batch.labels, dtype=torch.bool))
+        z = prior(encoded["dark"], batch.labels, torch.zeros_like(batch.labels, dtype=torch.bool))
         total = total + config.dark_text_weight * objective(prior.similarity(z), batch.targets)
     return total
 

@@ -90,6 +90,29 @@ def test_stage_one_draws_the_views_of_a_face_together(small_model, stage_one_los
     assert (total - without).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("sees", "weights", "views"),
+    [
+        ("clean", {}, 1),
+        ("dark", {}, 1),
+        ("clean", {"alignment_weight": 0.1}, 2),
+        ("clean", {"dark_text_weight": 0.1}, 2),
+        ("dark", {"darker_weight": 0.1}, 2),
+        ("clean", {"alignment_weight": 0.1, "darker_weight": 0.1}, 3),
+    ],
+)
+def test_stage_one_encodes_the_views_that_are_asked_for_once_and_together(
+    small_model, stage_one_loss, objective, sees, weights, views
+):
+    """So that what a batch norm learns to divide by is what it divides by when stage 2 asks."""
+    model = small_model()
+    model = model.model_copy(update={"prior": model.prior.model_copy(update={"sees": sees})})
+    network, sample, met = StageOne(model, FACES), batch(), []
+    network.prior.image_encoder.register_forward_pre_hook(lambda module, given: met.append(len(given[0].planes)))
+    losses.stage_one(network, sample, stage_one_loss(**weights), objective())
+    assert met == [views * len(sample.labels)]
+
+
 @pytest.mark.parametrize("label_input", [False, True])
 def test_stage_one_draws_the_dark_face_to_its_label_which_pnet_does_not_see(
     small_model, stage_one_loss, objective, label_input
