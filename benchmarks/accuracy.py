@@ -81,13 +81,14 @@ def compare(given: argparse.Namespace) -> int:
         plan, arena = affordable_comparison(given, arena, plan, wanted, workers)
     about_to = {"experiment": arena.experiment, "preset": arena.content["model"]["llformer"]["preset"]}
     about_to |= {"sizes": digest(arena.sizes), "split": given.split, "epochs": plan.epochs}
-    about_to |= {"precision": arena.precision}
+    about_to |= {"precision": arena.precision, "trials": given.sweep_trials}
     for line in runs.lines(given.out):  # better now than after hours
         if line["trial"] is None and (other := [key for key in about_to if line.get(key) != about_to[key]]):
             was, now = line.get(other[0], "unknown"), about_to[other[0]]
             raise DataError(
                 f"{given.out}: holds lines of {other[0]} {was}: allowed are those of {now}, or another --out"
             )
+    runs.refuse_strangers(arena, given.out)
     settled: dict[str, tuning.Settings] = {}
     if given.sweep_trials:
         tried = tuning.settings(given.sweep_trials)
@@ -153,12 +154,15 @@ def complain(failures: list[str]) -> int:
 def show(out: Path, root: Path, against: str) -> int:
     """The tables on standard output and, with the figure, beside the lines.
 
-    Tables without some runs' predictions have fewer intervals: they take no other tables' place.
+    Tables without some runs' predictions have fewer intervals: they take no other tables' place. Raises DataError
+    where there is another table than the one asked for, or none.
     """
     found = runs.lines(out)
     if not found:
         say(f"{out}: holds no run yet")
         return 1
+    if against != methods.PLAIN and against not in (there := list(report.by_method(found))):
+        raise DataError(f"--against {against}: no line is of it: allowed are {', '.join(there)}")
     tables = report.markdown(found, root, against)
     print(tables, end="")
     atomic.write_text(out.with_suffix(".svg"), figure.accuracy_by_exposure(found))

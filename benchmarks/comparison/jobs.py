@@ -120,12 +120,12 @@ def prepare(name: str, content: Mapping[str, Any], raw: Path | None, root: Path)
 
 
 def _identity(raw: Path | None) -> object:
-    """The bytes of an archive; of a folder, names and sizes; nothing where the faces are drawn."""
+    """The bytes of an archive; of a folder, its files' names and bytes; nothing where the faces are drawn."""
     if raw is None:
         return None
     if raw.is_file():
         return file_sha256(raw)
-    return [[str(path.relative_to(raw)), path.stat().st_size] for path in sorted(raw.rglob("*")) if path.is_file()]
+    return [[str(path.relative_to(raw)), file_sha256(path)] for path in sorted(raw.rglob("*")) if path.is_file()]
 
 
 def say(line: str) -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 from benchmarks.comparison import sanity, votes
 from benchmarks.comparison.methods import CEILING, PLAIN
 from benchmarks.comparison.runs import ANSWERS, PREDICTIONS, Line, judgement
+from benchmarks.comparison.sanity import CONFIDENCE, RESAMPLES
 from components.data.table import read_known
 from components.learning import evaluation
 from components.learning.bootstrap import Estimate
@@ -21,7 +22,6 @@ from components.records import DataError
 DARK = tuple(exposure_name(rung) for rung in evaluation.DARK_RUNGS)
 LADDER = ("clean", *DARK, "0.005")
 COLUMNS = (*LADDER, "mean dark", evaluation.GAMMA)
-RESAMPLES, CONFIDENCE = 1000, 0.95
 TRAININGS_FOR_AN_INTERVAL = 3  # two leave one degree of freedom, whose interval says nothing
 # where differences are taken: at every rung, and over the dark ones
 TESTED: dict[str, tuple[float, ...]] = {
@@ -62,10 +62,14 @@ REFITTED = Metric(
 def comparable(found: Sequence[Line]) -> None:
     """Raises DataError unless all runs but a tuning's trials had the same faces as often, and no seed comes twice."""
     runs = [line for line in found if line["trial"] is None]
-    for key in ("experiment", "preset", "sizes", "precision", "split", "epochs", "faces_seen"):
-        values = sorted({str(line.get(key, "unknown")) for line in runs})
+    keys = ("experiment", "preset", "sizes", "precision", "split", "epochs", "faces_seen", "trials")
+    given = {key: {str(line.get(key, "unknown")) for line in runs} for key in keys}
+    given["probes at"] = {line["probes"]["exposure"] for line in runs if line.get("probes")}
+    for key, values in given.items():
         if len(values) > 1:
-            raise DataError(f"lines of {key} {', '.join(values)}: a table needs one; the rest belong in another --out")
+            raise DataError(
+                f"lines of {key} {', '.join(sorted(values))}: a table needs one; the rest belong in another --out"
+            )
     twice = [name for name, count in Counter((line["method"], line["seed"]) for line in runs).items() if count > 1]
     if twice:
         raise DataError(f"lines of {twice[0][0]} seed {twice[0][1]}: more than one; the rest belong in another --out")
@@ -107,17 +111,16 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     means = {name: mean_score(votes.rescored(runs, root, refitted), REFITTED.name) for name, runs in dark.items()}
     measured.append(Measured(REFITTED, means, differences(dark, against, root, refitted)))
     measured = [one for one in measured if any(one.means.values())]
-    parts = [provenance([line for runs in methods.values() for line in runs]), in_short(measured, against)]
+    names, over = titles(methods), f"the mean over {', '.join(dark_rungs(methods))}"
+    parts = [provenance([line for runs in methods.values() for line in runs]), in_short(measured, against, names, over)]
     if any(len(runs) > 1 for runs in methods.values()):
-        parts.append(
-            f"**Each training, the mean over {', '.join(DARK)}, {sanity.READ}**\n\n{trainings(methods, against)}"
-        )
-    parts += [by_exposure(one, against) for one in measured]
+        parts.append(f"**Each training, {over}, {sanity.READ}**\n\n{trainings(methods, against)}")
+    parts += [by_exposure(one, against, names) for one in measured]
     if any(line.get("probes") for runs in methods.values() for line in runs):
         parts.append(f"**What the prior is worth, {sanity.READ}**\n\n{table(*sanity.probes(methods))}")
     if PLAIN in methods and CEILING in methods:
         parts.append(
-            f"**Of the gap from plain in the dark to the clean ceiling, recovered, %**\n\n{recovered(methods)}"
+            f"**Of the gap from plain in the dark to the clean ceiling, recovered, %**\n\n{recovered(methods, names)}"
         )
     trends = sanity.trends(methods, root)
     if trends:
@@ -126,15 +129,33 @@ def markdown(found: Sequence[Line], root: Path, against: str = PLAIN) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def titles(methods: Mapping[str, Sequence[Line]]) -> dict[str, str]:
+    """Each method's name; with fewer seeds than another has, it says so: a mean over them stands beside whole ones."""
+    most = max(len(runs) for runs in methods.values())
+    return {
+        name: name if len(runs) == most else f"{name} ({len(runs)} of {most} seeds)" for name, runs in methods.items()
+    }
+
+
+def dark_rungs(methods: Mapping[str, Sequence[Line]]) -> list[str]:
+    """Those of DARK that were judged: what "mean dark" is over."""
+    judged = {score["exposure"] for runs in methods.values() for line in runs for score in line["scores"]}
+    return [rung for rung in DARK if rung in judged]
+
+
 Differences = Mapping[str, Mapping[str, Mapping[str, Estimate]]]  # by method, place in TESTED, metric
 
 
 def differences(
     methods: Mapping[str, Sequence[Line]], against: str, root: Path, read: Callable[[Path], Predictions]
 ) -> Differences:
+    """Nothing for `against` itself and for the ceiling, which was never meant to see in the dark."""
     others = methods.get(against, [])
     return {
-        name: {where: difference(runs, others, root, rungs, read) for where, rungs in TESTED.items()}
+        name: {
+            where: {} if name in (against, CEILING) else difference(runs, others, root, rungs, read)
+            for where, rungs in TESTED.items()
+        }
         for name, runs in methods.items()
     }
 
@@ -148,23 +169,23 @@ class Measured:
     apart: Differences
 
 
-def in_short(measured: Sequence[Measured], against: str) -> str:
+def in_short(measured: Sequence[Measured], against: str, names: Mapping[str, str], over: str) -> str:
     """Means over the dark rungs, with their differences: the table to read first."""
     shown = [one for one in measured if one.metric.short]
     heads = [head for one in shown for head in (one.metric.short, f"less {against}'s")]
     rows = [
-        [name, *(cell for one in shown for cell in _in_short(one, name, against))]
+        [names[name], *(cell for one in shown for cell in _in_short(one, name))]
         for name in measured[0].means
         if name != CEILING
     ]
-    title = f"In short, the mean over {', '.join(DARK)}, with {CONFIDENCE:.0%} intervals"
+    title = f"In short, {over}, with {CONFIDENCE:.0%} intervals"
     return f"**{title}**\n\n{table(['method', *heads], rows)}"
 
 
-def _in_short(one: Measured, method: str, against: str) -> tuple[str, str]:
+def _in_short(one: Measured, method: str) -> tuple[str, str]:
     mean = one.means.get(method, {}).get("mean dark")
     estimate = one.apart[method]["mean dark"].get(one.metric.name)
-    return _cell(mean, one.metric, method, "mean dark"), _interval(estimate, one.metric, method, against)
+    return _cell(mean, one.metric, method, "mean dark"), _interval(estimate, one.metric)
 
 
 def trainings(methods: Mapping[str, Sequence[Line]], against: str) -> str:
@@ -178,7 +199,10 @@ def trainings(methods: Mapping[str, Sequence[Line]], against: str) -> str:
         heads += [f"{metric.short}, less {against}'s, {CONFIDENCE:.0%} interval over trainings" for metric in shown]
     for name, runs in found.items():
         others = found.get(against, {}) if known else {}
-        apart = [_interval(over_trainings(runs, others, one.name), one, name, against) for one in shown if known]
+        against_itself = name == against
+        apart = [
+            _interval(None if against_itself else over_trainings(runs, others, one.name), one) for one in shown if known
+        ]
         rows.append([name, *(_training(runs.get(seed)) for seed in seeds), *apart])
     return table(heads, rows)
 
@@ -204,11 +228,11 @@ def over_trainings(ours: Mapping[int, Line], theirs: Mapping[int, Line], figure:
     return Estimate(mean, mean - half, mean + half)
 
 
-def by_exposure(one: Measured, against: str) -> str:
+def by_exposure(one: Measured, against: str, names: Mapping[str, str]) -> str:
     """A table of the metric, and where differences are known a second of them."""
     metric, exposures = one.metric, [e for e in COLUMNS if any(e in values for values in one.means.values())]
     values = [
-        [name, *(_cell(means.get(exposure), metric, name, exposure) for exposure in exposures)]
+        [names[name], *(_cell(means.get(exposure), metric, name, exposure) for exposure in exposures)]
         for name, means in one.means.items()
     ]
     text = f"**{metric.title}**\n\n{table(['method', *exposures], values)}"
@@ -216,7 +240,7 @@ def by_exposure(one: Measured, against: str) -> str:
     if not tested:
         return text
     apart = [
-        [name, *(_interval(one.apart[name][where].get(metric.name), metric, name, against) for where in tested)]
+        [names[name], *(_interval(one.apart[name][where].get(metric.name), metric) for where in tested)]
         for name in one.means
         if name not in (against, CEILING)
     ]
@@ -243,13 +267,13 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(dict.fromkeys(str(value) for value in values))
 
 
-def recovered(methods: Mapping[str, Sequence[Line]]) -> str:
+def recovered(methods: Mapping[str, Sequence[Line]], names: Mapping[str, str]) -> str:
     """What each method adds to plain's accuracy, as a share of what full light and clean training add."""
     accuracies = {name: mean_score(runs, "accuracy") for name, runs in methods.items()}
     dark, light = accuracies[PLAIN], accuracies[CEILING]["clean"]
     gaps = {rung: light - dark[rung] for rung in DARK if light > dark.get(rung, light)}
     rows = [
-        [name, *(f"{100 * (found[rung] - dark[rung]) / gap:.0f}" for rung, gap in gaps.items())]
+        [names[name], *(f"{100 * (found[rung] - dark[rung]) / gap:.0f}" for rung, gap in gaps.items())]
         for name, found in accuracies.items()
         if name not in (PLAIN, CEILING)
     ]
@@ -278,8 +302,8 @@ def _cell(value: float | None, metric: Metric, method: str, exposure: str) -> st
     return f"{value * metric.scale:.{metric.digits}f}" if known and value is not None else "–"
 
 
-def _interval(one: Estimate | None, metric: Metric, method: str, against: str) -> str:
-    if one is None or method in (against, CEILING):
+def _interval(one: Estimate | None, metric: Metric) -> str:
+    if one is None:
         return "–"
     value, low, high = (f"{part * metric.scale:+.{metric.digits}f}" for part in (one.value, one.low, one.high))
     return f"{value} ({low} to {high})"

@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison.jobs import SPLITS, Job, digest, run_folder, say
+from benchmarks.comparison.jobs import SPLITS, Arena, Job, digest, run_folder, say
+from benchmarks.comparison.methods import GROUPS
 from components import atomic, experiment
 from components.config import ConfigError, parse
 from components.data.table import DarkFaces, Faces, class_counts, read_dark, read_known, read_split
@@ -33,7 +34,7 @@ from components.learning.training import DivergedError
 from components.model.presets import cost
 from components.records import DataError, Score
 from components.stages.darken import darken_by_gamma
-from components.stages.evaluate import Evaluation, probed_near
+from components.stages.evaluate import Evaluation, probed_at
 
 Line = dict[str, Any]
 PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a judgement, and its one model's name in it
@@ -193,7 +194,7 @@ def probed(job: Job, model: Model, faces: Faces, dark: DarkFaces) -> dict[str, A
     how = Resampling.of(faces.ids, subjects, wants.resamples, wants.confidence, job.seed)
     stage_one = inference.load(job.folder / "prior.safetensors")
     stage_one.network.to(device())
-    return probed_near(wants.confusion_at, model, stage_one, faces, dark, how, job.seed)
+    return probed_at(dark.rung(wants.confusion_at), model, stage_one, faces, dark, how, job.seed)
 
 
 def _rounded(score: dict[str, Any]) -> dict[str, Any]:
@@ -259,6 +260,20 @@ def refuse_twins(jobs: Sequence[Job], out: Path) -> None:
             raise DataError(
                 f"{out}: holds a line of {job.title} by other settings or faces: allowed are those of today's params"
                 " file and --raw, or another --out"
+            )
+
+
+def refuse_strangers(arena: Arena, out: Path) -> None:
+    """Lines that this params file and these faces would not make are of another comparison. Raises DataError."""
+    known = {method.name: method for method in GROUPS["all"]}
+    for line in lines(out):
+        method = known.get(line["method"])
+        if line["trial"] is None and (
+            method is None or arena.job(method, line["seed"], line["epochs"], line["changes"]).digest != line["digest"]
+        ):
+            raise DataError(
+                f"{out}: holds a line of {line['method']} seed {line['seed']} by other settings or faces: allowed are"
+                " those of today's params file, --threads and --raw, or another --out"
             )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,28 +71,27 @@ def _mean_cell(found: Sequence[Mapping[str, float] | None], otherwise: str) -> s
 def trends(methods: Mapping[str, Sequence[Line]], root: Path) -> Table | None:
     """A row for each method whose predictions are under `root`: every rung of the ladder less the next darker one.
 
-    The seeds' mean; "broken" where the whole interval of a seed lies below zero.
+    The seeds' mean; "broken" where its whole interval lies below zero.
     """
     rows: list[list[str]] = []
     steps: list[str] = []
     for name, runs in methods.items():
         folders = [judgement(root, line) for line in runs]
-        here = [(line, folder) for line, folder in zip(runs, folders, strict=True) if (folder / PREDICTIONS).exists()]
+        here = [folder for folder in folders if (folder / PREDICTIONS).exists()]
         if here and name != CEILING:
-            seeds = [_trend(line, folder) for line, folder in here]
-            steps = [f"{step['brighter']} less {step['darker']}" for step in seeds[0]]
-            rows.append([name, *(_step_cell(step) for step in zip(*seeds, strict=True))])
+            trend = _trend(here, runs[0]["split"])
+            steps = [f"{step['brighter']} less {step['darker']}" for step in trend]
+            rows.append([name, *map(_step_cell, trend)])
     return (["method", *steps], rows) if rows else None
 
 
-def _trend(line: Line, folder: Path) -> list[dict[str, float | str]]:
-    predictions = evaluation.read(folder / PREDICTIONS, ANSWERS)
-    subjects, _ = read_known(folder.parent / "faces.parquet", line["split"])
-    faces = predictions.at(predictions.exposures[0]).ids
-    return evaluation.trend(predictions, Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1))
+def _trend(folders: Sequence[Path], split: str) -> list[dict[str, Any]]:
+    """Of one method's seeds."""
+    seeds = [evaluation.read(folder / PREDICTIONS, ANSWERS) for folder in folders]
+    subjects, _ = read_known(folders[0].parent / "faces.parquet", split)
+    faces = seeds[0].at(seeds[0].exposures[0]).ids
+    return evaluation.trend(seeds, Resampling.of(faces, subjects, RESAMPLES, CONFIDENCE, seed=1))
 
 
-def _step_cell(seeds: Sequence[Mapping[str, float | str]]) -> str:
-    mean = float(np.mean([float(step["difference"]) for step in seeds]))
-    broken = any(step["verdict"] == "broken" for step in seeds)
-    return f"{100 * mean:+.1f}" + (" broken" if broken else "")
+def _step_cell(step: Mapping[str, Any]) -> str:
+    return f"{100 * step['difference']:+.1f}" + (" broken" if step["verdict"] == "broken" else "")

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,6 @@ class Predictions:
 
 def of(faces: DarkFaces, probabilities: np.ndarray) -> Predictions:
     return Predictions(faces.ids, faces.exposures, faces.labels, faces.votes, probabilities)
-
-
-def averaged(models: Sequence[Predictions]) -> Predictions:
-    """The answers of an ensemble: the mean probabilities of models asked about the same rows."""
-    assert all(one.ids == models[0].ids for one in models)
-    assert all(np.array_equal(one.exposures, models[0].exposures, equal_nan=True) for one in models)
-    return replace(models[0], probabilities=np.mean([one.probabilities for one in models], axis=0))
 
 
 def write(path: Path, models: dict[str, Predictions]) -> None:
@@ -147,20 +140,27 @@ def compare(
     return paired(tables[:ours], tables[ours:], parts[0].labels, how.weights, how.confidence, votes=parts[0].votes)
 
 
-def trend(predictions: Predictions, how: Resampling) -> list[dict[str, Any]]:
+def trend(models: Sequence[Predictions], how: Resampling) -> list[dict[str, Any]]:
     """Whether more light ever costs accuracy: each exposure of the ladder against the next darker one.
 
-    Rows {"brighter", "darker", "difference", "low", "high", "verdict"}: the accuracy gained by the light, over the same
-    faces. "broken": the whole interval lies below zero.
+    Rows {"brighter", "darker", "difference", "low", "high", "verdict"}: the accuracy gained by the light, mean over the
+    models (seeds) asked about the same faces. "broken": the whole interval lies below zero.
     """
+    ladder = rungs(models[0])
+    right = {name: np.mean([_right(model, part) for model in models], axis=0) for name, part in ladder}
     rows = []
-    for (brighter, one), (darker, other) in itertools.pairwise(rungs(predictions)):
-        assert one.ids == other.ids
-        gained = (one.predicted == one.labels).astype(float) - (other.predicted == other.labels)
-        estimate = mean_estimate(gained, how.weights, how.confidence)
+    for (brighter, _), (darker, _) in itertools.pairwise(ladder):
+        estimate = mean_estimate(right[brighter] - right[darker], how.weights, how.confidence)
         verdict = "broken" if estimate.high < 0 else "holds"
         rows.append({"brighter": brighter, "darker": darker, "verdict": verdict, **rounded(estimate, "difference")})
     return rows
+
+
+def _right(model: Predictions, rung: Predictions) -> np.ndarray:
+    """(N,) 1 where the model is right about the faces of a rung, else 0."""
+    part = model.at(rung.exposures[0])
+    assert part.ids == rung.ids
+    return (part.predicted == part.labels).astype(float)
 
 
 def rounded(one: Estimate, name: str = "value") -> dict[str, float]:

@@ -89,7 +89,7 @@ def test_lldif_is_trained_to_the_bytes_of_the_stages_themselves(compared, params
     content = yaml.safe_load(params.read_text())
     content["compute"] |= {"threads": 1, "seed": 1}
     content["train_prior"] |= {"epochs": 1, "epochs_after": 2}
-    content["train_diffusion"] |= {"epochs": 2, "epochs_before": 1}
+    content["train_diffusion"] |= {"epochs": 2}
     whole = experiment.parse(experiment.Experiment, content, params)
     (tmp_path / "best.json").write_text('{"parameters": {}}')
     for stage in ("ingest", "darken", "train_prior", "train_diffusion"):
@@ -273,6 +273,14 @@ def test_the_report_alone_shows_the_lines_there_are(compared, params, capsys):
     assert (compared / "lines.svg").read_text().startswith("<svg xmlns=")
 
 
+def test_differences_to_a_method_without_lines_are_refused_and_the_tables_stay(compared, params, capsys):
+    assert compare(params, compared, "--report") == 0
+    before = (compared / "lines.md").read_text()
+    assert compare(params, compared, "--report", "--against", "plane") == 2
+    assert capsys.readouterr().err == "--against plane: no line is of it: allowed are plain, lldif\n"
+    assert (compared / "lines.md").read_text() == before
+
+
 def test_tables_with_fewer_intervals_take_no_others_place(compared, params, tmp_path, capsys):
     lines = tmp_path / "lines.jsonl"
     lines.write_bytes((compared / "lines.jsonl").read_bytes())
@@ -310,20 +318,23 @@ def test_lines_of_another_comparison_are_refused_before_anything_is_trained(comp
     assert "lines.jsonl: holds lines of epochs 3: allowed are those of 4, or another --out" in capsys.readouterr().err
     assert compare(params, compared, "--preset", "small") == 2
     assert "holds lines of preset tiny: allowed are those of small, or another --out" in capsys.readouterr().err
+    assert compare(params, compared, "--sweep-trials", "2") == 2
+    assert "holds lines of trials 0: allowed are those of 2, or another --out" in capsys.readouterr().err
     monkeypatch.setattr(jobs, "meant", lambda precision: "float16")  # of another machine
     assert compare(params, compared) == 2
     assert f"holds lines of precision {own_precision()}: allowed are those of float16" in capsys.readouterr().err
 
 
-def test_a_line_that_another_params_file_made_is_refused_before_a_second_one_is_trained(
-    compared, params, monkeypatch, capsys, tmp_path
+@pytest.mark.parametrize("wanted", ["plain", "poster"])
+def test_a_line_that_another_params_file_made_is_refused_before_another_stands_beside_it(
+    compared, params, monkeypatch, capsys, tmp_path, wanted
 ):
     monkeypatch.setattr(runs, "execute", lambda job: pytest.fail(f"{job.title} was run"))
     changed = tmp_path / params.name
     content = yaml.safe_load(params.read_text())
     content["optim"]["weight_decay"] *= 2
     changed.write_text(yaml.safe_dump(content))
-    assert compare(changed, compared) == 2
+    assert compare(changed, compared, "--methods", wanted) == 2
     assert "lines.jsonl: holds a line of plain seed 1 by other settings or faces: " in capsys.readouterr().err
 
 

@@ -164,16 +164,6 @@ def test_predictions_of_other_faces_are_not_compared():
         evaluation.compare([one], [replace(one, ids=one.ids[::-1])], (0.2,), resampling(one))
 
 
-def test_an_ensemble_answers_with_the_mean_probabilities():
-    one, other = predictions(1), predictions(2)
-    both = evaluation.averaged([one, other])
-    assert np.allclose(both.probabilities, (one.probabilities + other.probabilities) / 2)
-    assert (both.ids, both.votes is one.votes) == (one.ids, True)
-    assert evaluation.averaged([one]).probabilities == pytest.approx(one.probabilities)
-    with pytest.raises(AssertionError):
-        evaluation.averaged([one, replace(other, ids=other.ids[::-1])])
-
-
 def at_accuracy(shares: dict[float, float]) -> Predictions:
     """400 faces at each exposure; the first so many are named rightly."""
     labels = np.zeros(400, int)
@@ -187,13 +177,21 @@ def at_accuracy(shares: dict[float, float]) -> Predictions:
 
 def test_more_light_that_helps_or_hurts_within_noise_holds_and_more_light_that_hurts_is_broken():
     given = at_accuracy({1.0: 0.7, 0.2: 0.9, 0.05: 0.905, 0.02: 0.6})
-    rows = evaluation.trend(given, resampling(given))
+    rows = evaluation.trend([given], resampling(given))
     assert [(row["brighter"], row["darker"], row["verdict"]) for row in rows] == [
         ("clean", "0.2", "broken"), ("0.2", "0.05", "holds"), ("0.05", "0.02", "holds"),
     ]  # fmt: skip
     assert [row["difference"] for row in rows] == [-0.2, -0.005, 0.305]
     assert all(row["low"] <= row["difference"] <= row["high"] for row in rows)
     assert rows[1]["high"] >= 0 > rows[0]["high"]
+
+
+def test_the_trend_of_several_seeds_is_their_mean():
+    """One of them alone is broken."""
+    seeds = [at_accuracy({1.0: 0.7, 0.2: 0.8}), at_accuracy({1.0: 0.9, 0.2: 0.8})]
+    assert evaluation.trend(seeds[:1], resampling(seeds[0]))[0]["verdict"] == "broken"
+    (row,) = evaluation.trend(seeds, resampling(seeds[0]))
+    assert (row["difference"], row["verdict"]) == (0.0, "holds")
 
 
 def test_a_model_whose_answers_are_not_numbers_has_no_score():
