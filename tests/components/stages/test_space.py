@@ -47,6 +47,7 @@ def test_a_choice_changes_what_it_names_and_nothing_else(repository):
         ({"train_diffusion.epochs": {"kind": "integer", "low": 1, "high": 3}}, "the sweep sets it itself"),
         ({"compute.seed": {"kind": "integer", "low": 1, "high": 3}}, "the sweep sets it itself"),
         ({"model.prior.width": {"kind": "integer", "low": 8, "high": 16}}, r"stage 1: allowed with sweep\.stage_one"),
+        ({"model.light.blurs": {"kind": "choice", "values": [False, True]}}, r"stage 1: allowed with sweep\.stage_one"),
         ({"train_prior.loss.clean_share": {"kind": "uniform", "low": 0, "high": 1}}, r"allowed with sweep\.stage_one"),
         ({}, "space is empty: needed is at least one parameter"),
         ({"optim.muon_rate": {"kind": "uniform", "low": 0.2, "high": 0.1}}, "low must be below high"),
