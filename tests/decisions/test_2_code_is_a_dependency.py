@@ -64,7 +64,12 @@ def stale(repository: Path) -> set[str]:
     from dvc.repo import Repo
 
     with Repo(str(repository)) as repo:
-        return {name.rpartition(":")[2].removesuffix("@demo") for name in repo.status()}
+        return {name_of(address) for address in repo.status()}
+
+
+def name_of(address: str) -> str:
+    """A stage's, of DVC's address for it, which begins with its file where that is not in the working folder."""
+    return address.rpartition(":")[2].removesuffix("@demo")
 
 
 def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
@@ -76,7 +81,7 @@ def test_every_key_of_the_params_makes_exactly_its_stages_stale(clone: Clone):
     keys = leaves(original)
     assert len(keys) > 40
     with Repo(str(clone.path)) as repo:
-        stages = {stage.addressing.removesuffix("@demo"): stage for stage in repo.index.stages if "@demo" in stage.name}
+        stages = {name_of(stage.addressing): stage for stage in repo.index.stages if "@demo" in stage.addressing}
         assert set(stages) == set(GRAPH)
         of_params = [(name, dep) for name in stages for dep in stages[name].deps if isinstance(dep, ParamsDependency)]
         for *parents, last in keys:
