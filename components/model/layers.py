@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from components.lowlight.noise import uniform
 
-DROP_PATH = (
-    64  # the first of the streams of random numbers that drop paths use; their keys count draws and are no face's
-)
+# the first of the streams of random numbers that drop paths use; their keys count draws and are no face's
+DROP_PATH = 64
 
 
 def downsample(channels_in: int, channels_out: int) -> nn.Sequential:
