@@ -92,3 +92,13 @@ def test_who_asks_anothers_weights_would_have_trained_the_same(method):
         free = after_training.get(section, set())
         own, lenders = ({k: v for k, v in one.content[section].items() if k not in free} for one in (job, job.lender))
         assert own == lenders, section
+
+
+def test_what_a_line_says_was_changed_makes_its_run_again(tmp_path):
+    """So a line is known to be of this params file, whichever method made it, and tuned or not."""
+    content = yaml.safe_load((PARAMS / "ferplus-mini.yaml").read_text(encoding="utf-8"))
+    arena = Arena("ferplus-mini", content, "valid", tmp_path / "data", tmp_path)
+    for method in GROUPS["all"]:
+        for tuned in ({}, {"optim.muon_rate": 0.03}):
+            job = arena.job(method, 1, 24, tuned)
+            assert arena.job(method, 1, 24, job.changes).digest == job.digest, method.name
