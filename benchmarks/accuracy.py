@@ -12,6 +12,7 @@ pillow, safetensors, pydantic and PyYAML.
 import argparse
 import itertools
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -48,21 +49,43 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("experiment", nargs="?", default="demo", help="a name in params/, or the path of a params file")
     what.add_argument("--raw", type=Path, metavar="PATH", help="the raw data, unless it is drawn")
     what.add_argument("--methods", default="peers", metavar="NAMES", help="names or groups of them; see --list")
-    what.add_argument("--seeds", type=int, default=2, metavar="N")
-    what.add_argument("--epochs", type=int, default=24, metavar="N", help="of every method, its stages together")
+    what.add_argument("--seeds", type=from_one, default=2, metavar="N")
+    what.add_argument("--epochs", type=from_one, default=24, metavar="N", help="of every method, its stages together")
     what.add_argument("--preset", choices=tuple(PRESETS), help="of the recogniser; else the params file's")
     what.add_argument("--split", choices=SPLITS, default="valid", help="whose faces are judged; training is once")
-    what.add_argument("--budget", type=float, metavar="MINUTES", help="take fewer epochs, seeds or faces, to fit")
-    what.add_argument("--sweep-trials", type=int, default=0, metavar="N", help="tune every method first, on valid")
-    what.add_argument("--sweep-epochs", type=int, default=6, metavar="N", help="of a trial")
-    what.add_argument("--workers", type=int, metavar="N", help="runs at a time; else a core each, or one on a GPU")
-    what.add_argument("--threads", type=int, default=1, metavar="N", help="of each run")
+    what.add_argument("--budget", type=above_zero, metavar="MINUTES", help="take fewer epochs, seeds or faces, to fit")
+    what.add_argument("--sweep-trials", type=from_zero, default=0, metavar="N", help="tune each method first, on valid")
+    what.add_argument("--sweep-epochs", type=from_one, default=6, metavar="N", help="of a trial")
+    what.add_argument("--workers", type=from_one, metavar="N", help="runs at a time; else a core each, or one on a GPU")
+    what.add_argument("--threads", type=from_one, default=1, metavar="N", help="of each run")
     what.add_argument("--out", type=Path, default=ROOT / "lines.jsonl", metavar="JSONL")
     what.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="for data, checkpoints, predictions")
     what.add_argument("--list", action="store_true", help="say what methods there are, and do nothing else")
     what.add_argument("--against", default=methods.PLAIN, metavar="NAME", help="whom differences are to")
     what.add_argument("--report", action="store_true", help="only the tables and the figure of the lines there are")
     return what
+
+
+def from_zero(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: allowed are whole numbers from 0")
+    return int(text)
+
+
+def from_one(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text}: allowed are whole numbers from 1")
+    return int(text)
+
+
+def above_zero(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: allowed are numbers above 0")
+    return found
 
 
 def compare(given: argparse.Namespace) -> int:

@@ -273,6 +273,25 @@ def test_the_report_alone_shows_the_lines_there_are(compared, params, capsys):
     assert (compared / "lines.svg").read_text().startswith("<svg xmlns=")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("--workers", "-1", "whole numbers from 1"),
+        ("--seeds", "0", "whole numbers from 1"),
+        ("--epochs", "1.5", "whole numbers from 1"),
+        ("--sweep-trials", "-1", "whole numbers from 0"),
+        ("--budget", "0", "numbers above 0"),
+        ("--budget", "nan", "numbers above 0"),
+        ("--budget", "soon", "numbers above 0"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_in_a_line(option, value, allowed, capsys):
+    with pytest.raises(SystemExit) as ended:
+        accuracy.main(["demo", option, value])
+    assert ended.value.code == 2
+    assert f"argument {option}: {value}: allowed are {allowed}" in capsys.readouterr().err
+
+
 def test_differences_to_a_method_without_lines_are_refused_and_the_tables_stay(compared, params, capsys):
     assert compare(params, compared, "--report") == 0
     before = (compared / "lines.md").read_text()
