@@ -15,6 +15,7 @@ from components.lowlight.noise import normal, uniform
 from components.model.diffusion import Denoiser
 from components.model.light import Seen
 from components.model.lldif import GuidedRecogniser, LLDif, StageOne
+from components.model.llformer import Recognised
 
 # streams of random numbers beside the camera's
 CHAIN_START, CHAIN_KIND, CHAIN_STEP, LABEL_TOLD, PRIOR_KNOWN, PRIOR_NOISE, SHOWN_CLEAN = range(16, 23)
@@ -65,14 +66,13 @@ def stage_one(
     encoded = _encoded(network, dark, clean, batch, config)
     z = network.prior(encoded[network.prior.config.sees], batch.labels, told)
     shown = _either(_happens(batch.keys, SHOWN_CLEAN, config.clean_share), clean, dark)
-    scales = network.scale_features(shown, _guiding(network, z, batch.keys, config))
-    logits = network.llformer.head(network.llformer.fuse(shown.planes, scales))
-    total = objective(logits, batch.targets)
+    recognised = network.recognise(shown, _guiding(network, z, batch.keys, config))
+    total = objective(recognised.logits, batch.targets)
     if decoder is not None:
-        total = total + config.reconstruction_weight * reconstruction(decoder, scales, clean)
+        total = total + config.reconstruction_weight * reconstruction(decoder, recognised.scales, clean)
     if config.contrastive_weight:
         total = total + config.contrastive_weight * objective(network.prior.similarity(z), batch.targets)
-    return total + _aligned(network, encoded, batch, config, objective), logits
+    return total + _aligned(network, encoded, batch, config, objective), recognised.logits
 
 
 def _encoded(network: StageOne, dark: Seen, clean: Seen, batch: Batch, config: StageOneLoss) -> dict[str, Tensor]:
@@ -146,19 +146,17 @@ def stage_two(
     waits = progress < config.prior_phase
     with torch.set_grad_enabled(not waits):
         known = _known(inferred.detach() if config.stop_gradient else inferred, batch.keys, config.prior_dropout)
-        scales = network.scale_features(dark, known)
-        features = network.llformer.fuse(dark.planes, scales)
-        logits = network.llformer.head(features)
+        recognised = network.recognise(dark, known)
     if waits:
-        return total, logits
-    total = total + objective(logits, batch.targets)
+        return total, recognised.logits
+    total = total + objective(recognised.logits, batch.targets)
     if decoder is not None:
-        total = total + config.reconstruction_weight * reconstruction(decoder, scales, clean)
+        total = total + config.reconstruction_weight * reconstruction(decoder, recognised.scales, clean)
     if config.logit_weight or config.feature_weight:
-        taught, answers = _taught(teacher if config.teacher == "stage_one" else network, batch, z, config)
-        total = total + config.logit_weight * distillation(logits, answers, config.logit_temperature)
-        total = total + config.feature_weight * F.smooth_l1_loss(features, taught)
-    return total, logits
+        taught = _taught(teacher if config.teacher == "stage_one" else network, batch, z, config)
+        total = total + config.logit_weight * distillation(recognised.logits, taught.logits, config.logit_temperature)
+        total = total + config.feature_weight * F.smooth_l1_loss(recognised.features, taught.features)
+    return total, recognised.logits
 
 
 def _known(inferred: Tensor, keys: Tensor, dropout: float) -> Tensor:
@@ -170,14 +168,14 @@ def _known(inferred: Tensor, keys: Tensor, dropout: float) -> Tensor:
 
 
 @torch.no_grad()
-def _taught(teacher: GuidedRecogniser, batch: Batch, z: Tensor, config: StageTwoLoss) -> tuple[Tensor, Tensor]:
-    """Features and logits under the true Z. In evaluation mode: a teacher's statistics are not to follow its lesson."""
+def _taught(teacher: GuidedRecogniser, batch: Batch, z: Tensor, config: StageTwoLoss) -> Recognised:
+    """Under the true Z. In evaluation mode: a teacher's statistics are not to follow its lesson."""
     was_training = teacher.training
     teacher.eval()
     seen = teacher.see(batch.clean if config.teacher_sees == "clean" else batch.images)
-    features = teacher.features(seen, z)
+    recognised = teacher.recognise(seen, z)
     teacher.train(was_training)
-    return features, teacher.llformer.head(features)
+    return recognised
 
 
 def plain(network: torch.nn.Module, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -125,9 +125,12 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
 
 
 def _answers(network: LLDif | StageOne, images: Tensor, z: Tensor) -> Tensor:
-    parts = zip(images.split(FACES_AT_ONCE), z.split(FACES_AT_ONCE), strict=True)
-    answer = network.answer if isinstance(network, LLDif) else network.recognise
-    return torch.cat([answer(network.see(some), own).log_softmax(dim=1) for some, own in parts])
+    found = []
+    for some, own in zip(images.split(FACES_AT_ONCE), z.split(FACES_AT_ONCE), strict=True):
+        seen = network.see(some)
+        answer = network.answer(seen, own) if isinstance(network, LLDif) else network.recognise(seen, own).logits
+        found.append(answer.log_softmax(dim=1))
+    return torch.cat(found)
 
 
 def _images(images: np.ndarray, place: torch.device) -> Tensor:

@@ -48,7 +48,7 @@ class Plain(GuidedRecogniser):
         return self.classify(self.see(images))
 
     def classify(self, seen: Seen) -> Tensor:
-        return self.recognise(seen, self.z.expand(len(seen.planes), -1))  # (B, K)
+        return self.recognise(seen, self.z.expand(len(seen.planes), -1)).logits  # (B, K)
 
 
 class ResNet18(nn.Module):

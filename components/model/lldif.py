@@ -10,7 +10,7 @@ from components.config import Config
 from components.model import light
 from components.model.diffusion import Denoiser, DiffusionConfig
 from components.model.light import ExposureCondition, LightConfig, Seen, planes_of
-from components.model.llformer import LLformer, LLformerConfig
+from components.model.llformer import LLformer, LLformerConfig, Recognised
 from components.model.prior import FaceEncoder, Prior, PriorConfig, PriorNetwork
 from components.model.weights import WeightsConfig
 
@@ -55,18 +55,10 @@ class GuidedRecogniser(nn.Module):
         """Images (B, C, H, W) uint8."""
         return light.see(images, self.config.light)
 
-    def features(self, seen: Seen, z: Tensor) -> Tensor:
-        """(B, D), of which the head makes logits."""
-        return self.llformer.fuse(seen.planes, self.scale_features(seen, z))
-
-    def scale_features(self, seen: Seen, z: Tensor) -> list[Tensor]:
-        """F1 .. F3, each (B, C_i, H_i, W_i), under the prior z (B, C_z)."""
+    def recognise(self, seen: Seen, z: Tensor) -> Recognised:
+        """Under the prior z (B, C_z)."""
         guided = self.exposure(z, seen.exposure) if self.exposure is not None else z
-        return self.llformer.scale_features(seen.planes, guided)
-
-    def recognise(self, seen: Seen, z: Tensor) -> Tensor:
-        """Logits (B, K) under the prior z (B, C_z)."""
-        return self.llformer.head(self.features(seen, z))
+        return self.llformer(seen.planes, guided)
 
 
 class StageOne(GuidedRecogniser):
@@ -87,7 +79,7 @@ class StageOne(GuidedRecogniser):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits (B, K) where Z is made of the same images."""
         seen = self.see(images)
-        return self.recognise(seen, self.true_prior(seen, seen, labels))
+        return self.recognise(seen, self.true_prior(seen, seen, labels)).logits
 
 
 class LLDif(GuidedRecogniser):
@@ -145,7 +137,7 @@ class LLDif(GuidedRecogniser):
 
     def answer(self, seen: Seen, z: Tensor) -> Tensor:
         """Log-probabilities (B, K): the recogniser's under the prior z (B, C_z), averaged with z's own."""
-        recognised, voice = self.recognise(seen, z).log_softmax(dim=1), self.denoiser.config.voice
+        recognised, voice = self.recognise(seen, z).logits.log_softmax(dim=1), self.denoiser.config.voice
         if not voice:
             return recognised
         own = self.similarity(z).log_softmax(dim=1)

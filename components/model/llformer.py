@@ -4,7 +4,7 @@ The dynamic branch of LLDif [P, L], U-Net-like, its blocks modulated by Z at the
 beside it; a fusion transformer over the tokens of all scales [L, V]; past it, where a preset says so, the maps' means.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +33,16 @@ class LLformerConfig(Config):
         return self
 
 
+class Recognised(NamedTuple):
+    """What LLformer makes of faces, step by step."""
+
+    scales: list[Tensor]  # F1 .. F3, each (B, C_i, H_i, W_i)
+    features: Tensor  # (B, D), of which the head makes the logits
+    logits: Tensor  # (B, K)
+
+
 class LLformer(nn.Module):
-    """What is seen of faces (B, C, H, W), as components.model.light gives it, and Z (B, C_z) to logits (B, K).
+    """What is seen of faces (B, C, H, W), as components.model.light gives it, and Z (B, C_z) to an expression.
 
     The first `image_channels` of the C planes are the photograph, what pretrained branches are shown.
     """
@@ -74,15 +82,10 @@ class LLformer(nn.Module):
             self.pooled = nn.Sequential(nn.BatchNorm1d(sum(into)), nn.Linear(sum(into), self.width))
         self.head = nn.Linear(self.width, classes)
 
-    def forward(self, seen: Tensor, z: Tensor) -> Tensor:
-        return self.head(self.features(seen, z))  # (B, K)
-
-    def features(self, seen: Tensor, z: Tensor) -> Tensor:
-        return self.fuse(seen, self.scale_features(seen, z))  # (B, D)
-
-    def scale_features(self, seen: Tensor, z: Tensor) -> list[Tensor]:
-        """F1 .. F3, each (B, C_i, H_i, W_i)."""
-        return self.dynamic(seen, z)
+    def forward(self, seen: Tensor, z: Tensor) -> Recognised:
+        scales = self.dynamic(seen, z)
+        features = self.fuse(seen, scales)
+        return Recognised(scales, features, self.head(features))
 
     def fuse(self, seen: Tensor, scales: list[Tensor]) -> Tensor:
         """F1 .. F3 and what DLNet sees to the mean of the fused tokens, and of the maps where a preset says so."""

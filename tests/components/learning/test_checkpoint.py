@@ -23,7 +23,7 @@ def step(network: StageOne, optimisers) -> None:
     z = network.true_prior(seen, seen, torch.tensor([0, 1, 2, 0]))
     for optimiser in optimisers:
         optimiser.zero_grad()
-    guided, withheld = network.recognise(seen, z), network.recognise(seen, network.unknown.expand(4, -1))
+    guided, withheld = (network.recognise(seen, prior).logits for prior in (z, network.unknown.expand(4, -1)))
     features = network.prior.image_encoder(seen)
     alike = network.prior.similarity(z).square().sum() + network.prior.likeness(features, features.flip(0)).sum()
     (guided.square().sum() + withheld.square().sum() + alike).backward()

@@ -12,7 +12,7 @@ from components.model.llformer import LLformerConfig
 
 def scales_of(network: StageOne, images: torch.Tensor) -> list[torch.Tensor]:
     seen = network.see(images)
-    return network.scale_features(seen, network.true_prior(seen, seen, torch.zeros(len(images), dtype=torch.int64)))
+    return network.recognise(seen, network.true_prior(seen, seen, torch.zeros(len(images), dtype=torch.int64))).scales
 
 
 def made(small_model, preset: str, shape: tuple[int, int, int]) -> StageOne:

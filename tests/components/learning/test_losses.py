@@ -72,12 +72,12 @@ def test_stage_one_adds_the_weighed_contrastive_loss_to_the_cross_entropy(small_
     network, sample = StageOne(small_model(), FACES).eval(), batch()
     seen = network.see(sample.images)
     z = network.true_prior(seen, seen, sample.labels)
-    recognise = F.cross_entropy(network.recognise(seen, z), sample.labels)
+    recognise = F.cross_entropy(network.recognise(seen, z).logits, sample.labels)
     contrast = F.cross_entropy(network.prior.similarity(z), sample.labels)
     for weight in (0.0, 0.5, 2.0):
         total, logits = losses.stage_one(network, sample, stage_one_loss(contrastive_weight=weight), objective())
         assert total.item() == pytest.approx((recognise + weight * contrast).item(), rel=1e-5)
-        assert torch.allclose(logits, network.recognise(seen, z))
+        assert torch.allclose(logits, network.recognise(seen, z).logits)
 
 
 @pytest.mark.parametrize(("weight", "other"), [("alignment_weight", "clean"), ("darker_weight", "darker")])
@@ -157,12 +157,12 @@ def test_a_decoder_is_asked_for_the_clean_face_at_its_weight(
         assert torch.equal(without[1], with_it[1])
         return (with_it[0] - without[0]).item()
 
-    drawn = decoder(first.scale_features(dark, first.true_prior(dark, clean, sample.labels)), 32, 32)
+    drawn = decoder(first.recognise(dark, first.true_prior(dark, clean, sample.labels)).scales, 32, 32)
     expected = 3 * (drawn - clean.planes).abs().mean().item()
     assert added(losses.stage_one, first, sample, config=stage_one_loss) == pytest.approx(expected, rel=1e-4)
     z = teacher.true_prior(dark, clean, sample.labels)
     start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 0.5)
-    drawn = decoder(network.scale_features(dark, network.infer_prior(dark, start)), 32, 32)
+    drawn = decoder(network.recognise(dark, network.infer_prior(dark, start)).scales, 32, 32)
     expected = 3 * (drawn - clean.planes).abs().mean().item()
     assert added(losses.stage_two, network, teacher, sample, 0.5, config=stage_two_loss) == pytest.approx(
         expected, rel=1e-4
@@ -173,7 +173,7 @@ def test_a_withheld_prior_is_one_constant_for_all_faces(small_model, stage_one_l
     network, sample = awake(StageOne(small_model(), FACES)).eval(), batch()
     _, logits = losses.stage_one(network, sample, stage_one_loss(prior_dropout=1.0), objective())
     seen = network.see(sample.images)
-    assert torch.allclose(logits, network.recognise(seen, network.unknown.expand(6, -1)))
+    assert torch.allclose(logits, network.recognise(seen, network.unknown.expand(6, -1)).logits)
     _, noisy = losses.stage_one(network, sample, stage_one_loss(prior_noise=1.0), objective())
     _, quiet = losses.stage_one(network, sample, stage_one_loss(), objective())
     assert not torch.allclose(noisy, quiet)
@@ -201,9 +201,8 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 1.0)
     inferred = network.infer_prior(seen, start)
     kl, l1 = losses.prior_divergence(z, inferred).item(), (inferred - z).abs().mean().item()
-    features, taught = network.features(seen, inferred), teacher.features(seen, z)
-    logits, answers = network.llformer.head(features), teacher.llformer.head(taught)
-    recognise = F.cross_entropy(logits, sample.labels).item()
+    learnt, taught = network.recognise(seen, inferred), teacher.recognise(seen, z)
+    recognise = F.cross_entropy(learnt.logits, sample.labels).item()
     one_step = losses.denoising(network.denoiser, z, network.condition_of(seen), sample.keys).item()
     assert total() == pytest.approx(recognise, rel=1e-5)
     assert total(kl_weight=1) == pytest.approx(recognise + kl, rel=1e-5)
@@ -212,9 +211,10 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     assert contrast != pytest.approx(np.log(3), abs=1e-3)
     assert total(contrastive_weight=2) == pytest.approx(recognise + 2 * contrast, rel=1e-5)
     assert total(denoising_weight=2) == pytest.approx(recognise + 2 * one_step, rel=1e-5)
-    distilled = losses.distillation(logits, answers, 2.0).item()
+    distilled = losses.distillation(learnt.logits, taught.logits, 2.0).item()
     assert total(logit_weight=3) == pytest.approx(recognise + 3 * distilled, rel=1e-5)
-    assert total(feature_weight=3) == pytest.approx(recognise + 3 * F.smooth_l1_loss(features, taught).item(), rel=1e-5)
+    features = F.smooth_l1_loss(learnt.features, taught.features).item()
+    assert total(feature_weight=3) == pytest.approx(recognise + 3 * features, rel=1e-5)
     assert total(prior_phase=0.6, kl_weight=1) == pytest.approx(kl, rel=1e-5)
 
 
@@ -278,7 +278,7 @@ def test_a_withheld_inferred_prior_is_nothing_at_all_for_its_share_of_faces(
         return losses.stage_two(network, teacher, sample, 0.5, stage_two_loss(prior_dropout=share), objective())[1]
 
     seen = network.see(sample.images)
-    without = network.recognise(seen, torch.zeros(400, 16))
+    without = network.recognise(seen, torch.zeros(400, 16)).logits
     assert torch.allclose(answers(1.0), without, atol=1e-5)
     is_withheld = (answers(0.3) - without).abs().amax(1) < 1e-5
     assert torch.equal(~is_withheld, (answers(0.3) - answers(0.0)).abs().amax(1) < 1e-5)

@@ -12,6 +12,7 @@ from components.learning.probes import Probed, derangement, probe
 from components.model.diffusion import DiffusionConfig
 from components.model.light import Seen
 from components.model.lldif import LLDif, StageOne
+from components.model.llformer import Recognised
 
 FACES = 42
 DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1, voice=0.0)
@@ -80,7 +81,7 @@ def tell(network: LLDif, stage_one: StageOne, monkeypatch, right: np.ndarray) ->
 
     for stage in (network, stage_one):
         monkeypatch.setattr(stage, "see", lambda images: Seen(images.float(), images.float()))
-        monkeypatch.setattr(stage, "recognise", lambda seen, z: 5 * z[:, :7])
+        monkeypatch.setattr(stage, "recognise", lambda seen, z: Recognised([], z, 5 * z[:, :7]))
     monkeypatch.setattr(network, "infer_prior", infer)
     monkeypatch.setattr(
         stage_one, "true_prior", lambda dark, clean, labels, told: torch.nn.functional.one_hot(labels, 16).float()

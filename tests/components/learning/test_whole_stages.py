@@ -171,7 +171,7 @@ def test_the_clean_face_teaches_decoder_and_maps_and_leaves_head_and_fusion_alon
     network = awake(StageOne(small_model(), FACES))
     decoder, one = Decoder(network), batch()
     seen, clean = network.see(one.images), network.see(one.clean)
-    scales = network.scale_features(seen, network.true_prior(seen, clean, one.labels))
+    scales = network.recognise(seen, network.true_prior(seen, clean, one.labels)).scales
     losses.reconstruction(decoder, scales, clean).backward()
     for place, parameter in [*decoder.named_parameters(), *network.llformer.dynamic.named_parameters()]:
         assert parameter.grad is not None, place

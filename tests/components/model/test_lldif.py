@@ -83,7 +83,7 @@ def test_z_hat_answers_for_its_share_by_its_similarity_to_stage_ones_prompts(sma
     network.start_from(stage_one, warm=True, frozen_encoder=False)
     seen = network.see(x := images(5))
     z = network.infer_prior(seen, network.starts[:1].expand(5, -1))
-    recognised, own = network.recognise(seen, z).softmax(1), stage_one.prior.similarity(z).softmax(1)
+    recognised, own = network.recognise(seen, z).logits.softmax(1), stage_one.prior.similarity(z).softmax(1)
     assert (recognised - own).abs().max() > 0.01
     assert torch.allclose(network(x).exp(), (1 - voice) * recognised + voice * own, atol=1e-6)
 
@@ -123,7 +123,8 @@ def test_samples_average_their_probabilities(small_model, diffusion, awake):
     network, x = awake(LLDif(small_model(), diffusion(samples=4), faces())).eval(), images(5)
     seen = network.see(x)
     starts = network.starts[:4]
-    one_by_one = [network.recognise(seen, network.infer_prior(seen, s.expand(5, -1))).softmax(1) for s in starts]
+    inferred = [network.infer_prior(seen, start.expand(5, -1)) for start in starts]
+    one_by_one = [network.recognise(seen, z).logits.softmax(1) for z in inferred]
     assert torch.allclose(network(x).exp(), torch.stack(one_by_one).mean(0), atol=1e-6)
     assert torch.allclose(network(x).exp().sum(1), torch.ones(5), atol=1e-5)
     assert (one_by_one[0] - one_by_one[1]).abs().max() > 0
@@ -243,13 +244,13 @@ def test_the_exposure_joins_the_prior_where_it_is_asked_for(small_model, diffusi
     seen, z = built.see(images(3)), torch.randn(3, 16)
     darker = Seen(seen.planes, seen.exposure + 1)
     awake(built)
-    assert torch.equal(built.recognise(seen, z), built.recognise(darker, z))  # the map begins at zero
+    assert torch.equal(built.recognise(seen, z).logits, built.recognise(darker, z).logits)  # the map begins at zero
     torch.nn.init.normal_(built.exposure.linear.weight)
-    assert not torch.allclose(built.recognise(seen, z), built.recognise(darker, z))
+    assert not torch.allclose(built.recognise(seen, z).logits, built.recognise(darker, z).logits)
 
 
 def test_the_plain_recogniser_has_one_learned_constant_in_place_of_the_prior(small_model, awake):
     network, x = awake(Plain(small_model(), faces())), images(3)
-    assert torch.allclose(network.eval()(x), network.recognise(network.see(x), network.z.expand(3, -1)))
+    assert torch.allclose(network.eval()(x), network.recognise(network.see(x), network.z.expand(3, -1)).logits)
     network(x).sum().backward()
     assert network.z.grad.abs().max() > 0

@@ -31,7 +31,7 @@ def seen(count: int, channels: int = 1, size: int = 48) -> torch.Tensor:
 def step(network: LLformer, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """One step of training; returns its loss."""
     config = OptimConfig(kind="muon", adamw_rate=0.01, muon_rate=0.02, weight_decay=0.1, warmup_share=0.0)
-    loss = F.cross_entropy(network(x, z), torch.arange(len(x)) % CLASSES)
+    loss = F.cross_entropy(network(x, z).logits, torch.arange(len(x)) % CLASSES)
     loss.backward()
     for optimiser in optimizers(network, config):
         optimiser.step()
@@ -48,11 +48,11 @@ def test_a_known_layer_costs_what_a_hand_counts():
 @pytest.mark.parametrize(("channels", "size"), [(1, 48), (3, 64), (9, 50), (1, 33)])
 def test_grey_and_colour_faces_of_any_size_get_logits_features_and_three_scales(channels, size):
     network, x, z = recogniser(channels).eval(), seen(2, channels, size), torch.randn(2, PRIOR)
-    features = network.features(x, z)
-    assert features.shape == (2, network.width)
-    assert torch.equal(network.head(features), network(x, z))
+    recognised = network(x, z)
+    assert recognised.features.shape == (2, network.width)
+    assert recognised.logits.shape == (2, CLASSES)
     sides = [-(-size // stride) for stride in (4, 8, 16)]
-    shapes = [tuple(scale.shape) for scale in network.scale_features(x, z)]
+    shapes = [tuple(scale.shape) for scale in recognised.scales]
     assert shapes == [(2, width, side, side) for width, side in zip((32, 64, 80), sides, strict=True)]
 
 
@@ -72,9 +72,9 @@ def test_the_larger_presets_have_the_maps_they_say(preset, channels, size, shape
         torch.zeros(1, PRIOR),
     )
     with torch.no_grad():
-        maps = network.scale_features(seen(1, channels, size), z)
+        maps, _, logits = network(seen(1, channels, size), z)
         tokens = network.to_tokens([maps, network.dlnet(seen(1, channels, size))])
-        assert network(seen(1, channels, size), z).shape == (1, CLASSES)
+    assert logits.shape == (1, CLASSES)
     assert [tuple(x.shape[1:]) for x in maps] == [(c, side, side) for c, side in shapes]
     assert tokens.shape == (1, 3 * shapes[-1][1] ** 2, network.width)
 
@@ -84,10 +84,10 @@ def test_a_new_recogniser_does_not_care_for_the_prior_and_one_that_learnt_does(p
     """F1 of small is made before any block hears Z."""
     network, x = recogniser(preset=preset), seen(8)
     priors = torch.randn(8, PRIOR), torch.randn(8, PRIOR)
-    one, other = (network.eval().scale_features(x, z) for z in priors)
+    one, other = (network.eval()(x, z).scales for z in priors)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     step(network.train(), x, priors[0])
-    one, other = (network.eval().scale_features(x, z) for z in priors)
+    one, other = (network.eval()(x, z).scales for z in priors)
     assert [not torch.allclose(a, b) for a, b in zip(one, other, strict=True)] == heard
 
 
@@ -96,7 +96,7 @@ def test_a_gradient_reaches_every_parameter_and_the_prior(preset):
     network, x = recogniser(preset=preset), seen(8)
     z = torch.randn(8, PRIOR, requires_grad=True)
     step(network, x, z)  # modulation starts from zero, and lets a gradient through once it has moved
-    network(x, z).square().sum().backward()
+    network(x, z).logits.square().sum().backward()
     assert all(value.grad.abs().max() > 0 for value in network.parameters())
     assert z.grad.abs().max() > 0
 
@@ -106,7 +106,7 @@ def test_the_larger_presets_and_dlnet_are_reached_by_the_gradient_too():
     network, x = recogniser(preset="base", modulation="residual", landmarks="own"), seen(4)
     z = torch.randn(4, PRIOR)
     step(network, x, z)
-    network(x, z).square().sum().backward()
+    network(x, z).logits.square().sum().backward()
     assert all(value.grad.abs().max() > 0 for value in network.parameters())
 
 
@@ -115,7 +115,7 @@ def test_the_pooled_path_brings_the_maps_means_past_the_fusion():
     for preset, reached in (("small", True), ("tiny", False)):
         network, z = recogniser(preset=preset).eval(), torch.zeros(2, PRIOR)
         nn.init.zeros_(network.norm.weight)
-        one, other = network.features(seen(2), z)
+        one, other = network(seen(2), z).features
         assert torch.equal(one, other) != reached
 
 
@@ -124,9 +124,9 @@ def test_the_way_up_brings_what_lies_below():
     for preset, reached in (("tiny", False), ("base", True)):
         network, x = recogniser(preset=preset).eval(), seen(2)
         z = torch.zeros(2, PRIOR)
-        before = network.scale_features(x, z)[0]
+        before = network(x, z).scales[0]
         nn.init.normal_(network.dynamic.down[2].gates[0].project.weight)
-        assert torch.equal(network.scale_features(x, z)[0], before) != reached
+        assert torch.equal(network(x, z).scales[0], before) != reached
 
 
 def test_a_pretrained_image_branch_without_landmarks_is_refused():
@@ -148,5 +148,5 @@ def test_training_gives_the_same_numbers_every_time(share):
 
 def test_paths_are_dropped_in_training_alone():
     network, x, z = recogniser(drop_path=0.5), seen(8), torch.randn(8, PRIOR)
-    assert not torch.equal(network(x, z), network(x, z))
-    assert torch.equal(network.eval()(x, z), network(x, z))
+    assert not torch.equal(network(x, z).logits, network(x, z).logits)
+    assert torch.equal(network.eval()(x, z).logits, network(x, z).logits)
