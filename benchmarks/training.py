@@ -1,12 +1,13 @@
-"""How fast stage 2 and the plain recogniser train, each beside a ResNet-18 of equal operations in the same run.
+"""How fast both stages and the plain recogniser train, each beside a ResNet-18 of equal operations in the same run.
 
-    python -m benchmarks.training                         # CPU: one thread, then two; about 4 minutes
+    python -m benchmarks.training                         # CPU: one thread, then two; about 6 minutes
     python -m benchmarks.training --preset base --compile # with a GPU, where there is one
 
-A step is the stage's own: faces darkened on the device, forward, backward and optimisers; that of stage 2
-asks its teacher for Z and unrolls the chain. The networks take turns, and of each the best round counts: other work on
-the machine only ever makes a round slower. One thread is measured in processor seconds, which other work stretches
-less; more threads, or a GPU, in seconds. Operations are those of a forward pass on one face.
+A step is the stage's own: faces darkened on the device, forward, backward and optimisers; that of stage 1 encodes the
+dark and the clean view, that of stage 2 asks its teacher for Z and unrolls the chain. The networks take turns, and of
+each the best round counts: other work on the machine only ever makes a round slower. One thread is measured in
+processor seconds, which other work stretches less; more threads, or a GPU, in seconds. Operations are those of a
+forward pass on one face.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.darken import processor
 from components import experiment
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--landmarks", default="none", choices=["none", "own"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--compile", action="store_true", help="all but stage 2 through torch.compile")
+    parser.add_argument("--compile", action="store_true", help="all but our stages through torch.compile")
     chosen = parser.parse_args()
     name = torch.cuda.get_device_name() if device().type == "cuda" else f"{processor()}, {os.cpu_count()} cores"
     print(f"{datetime.date.today()}, {name}, torch {torch.__version__}, {meant(chosen.precision)}; ", end="")
@@ -88,7 +89,7 @@ def main() -> None:
         print(f"\n{threads} thread{'s' * (threads > 1)}" if device().type == "cpu" else "\nCUDA")
         print("| network | parameters | MFLOP | faces/s | data | compute |\n|---|---|---|---|---|---|")
         for label, rival in rivals.items():
-            print(row(label, rival.network, rounds[label]))
+            print(row(label, rival, rounds[label]))
         best = {label: min(seconds.step for seconds in found) for label, found in rounds.items()}
         for ours, theirs in itertools.pairwise(best):
             if theirs.startswith(EQUAL):
@@ -99,10 +100,15 @@ def main() -> None:
 class Rival:
     network: nn.Module
     loss: Loss
+    inputs: tuple[Tensor, ...]  # of one face
+
+    def cost(self) -> tuple[int, int]:
+        """Parameters, and operations of a forward pass on one face."""
+        return cost(self.network, *(one.to(next(self.network.parameters()).device) for one in self.inputs))
 
 
 def rivals_of(model: ModelConfig, params: experiment.Experiment) -> dict[str, Rival]:
-    """Stage 2 and the plain recogniser, each before the ResNet-18 whose operations are nearest to its."""
+    """Stage 1, stage 2 and the plain recogniser, each before the ResNet-18 whose operations are nearest to its."""
     faces, image = FacesConfig(classes=EMOTIONS, shape=SHAPE), torch.zeros(1, SHAPE[2], *SHAPE[:2], dtype=torch.uint8)
     objective = Objective(params.objective, torch.zeros(len(EMOTIONS)))
 
@@ -110,22 +116,31 @@ def rivals_of(model: ModelConfig, params: experiment.Experiment) -> dict[str, Ri
         return cost(ResNet18(model, faces, width), image)[1]
 
     def followed_by_a_resnet(label: str, ours: Rival) -> dict[str, Rival]:
-        aim = cost(ours.network, image)[1]
+        aim = ours.cost()[1]
         above = bisect.bisect_left(range(257), aim, lo=3, key=operations)  # they grow with the width
         width = min((above - 1, above), key=lambda width: abs(operations(width) - aim))
-        return {label: ours, f"{EQUAL} as {label}, width {width}": plainly(ResNet18(model, faces, width), objective)}
+        return {label: ours, f"{EQUAL} as {label}, width {width}": plainly(ResNet18(model, faces, width))}
 
+    def plainly(network: nn.Module) -> Rival:
+        return Rival(network, lambda batch, _: losses.plain(network, batch, objective), (image,))
+
+    stage_one, of_stage_one = StageOne(model, faces), params.train_prior.loss
+    first = Rival(
+        stage_one,
+        lambda batch, _: losses.stage_one(stage_one, batch, of_stage_one, objective),
+        (image, torch.zeros(1, dtype=torch.int64)),
+    )
     teacher, stage_two = StageOne(model, faces), LLDif(model, params.diffusion, faces)
     stage_two.start_from(teacher, params.train_diffusion.warm_start, params.train_diffusion.frozen_encoder)
     teacher.to(device()).requires_grad_(False).eval()
     config = params.train_diffusion.loss
-    lldif = Rival(stage_two, lambda batch, done: losses.stage_two(stage_two, teacher, batch, done, config, objective))
-    plain = plainly(Plain(model, faces), objective)
-    return followed_by_a_resnet("LLDif, stage 2", lldif) | followed_by_a_resnet("plain", plain)
-
-
-def plainly(network: nn.Module, objective: Objective) -> Rival:
-    return Rival(network, lambda batch, _: losses.plain(network, batch, objective))
+    second = Rival(
+        stage_two,
+        lambda batch, done: losses.stage_two(stage_two, teacher, batch, done, config, objective),
+        (image,),
+    )
+    ours = {"LLDif, stage 1": first, "LLDif, stage 2": second, "plain": plainly(Plain(model, faces))}
+    return {name: rival for label, one in ours.items() for name, rival in followed_by_a_resnet(label, one).items()}
 
 
 def measure(
@@ -149,7 +164,7 @@ def learner(rival: Rival, params: experiment.Experiment, compiled: bool) -> Call
     network.to(device()).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimisers = optimizers(network, params.optim)
     if compiled:
-        network.compile()  # a call of it: the loss of stage 2 asks its parts
+        network.compile()  # a call of it: the losses of our stages ask their parts
 
     def learn(batch: Batch) -> None:
         for optimiser in optimisers:
@@ -202,9 +217,8 @@ def clock_of(threads: int) -> Clock:
     return when_all_is_done
 
 
-def row(label: str, network: nn.Module, rounds: list[Seconds]) -> str:
-    image = torch.zeros(1, SHAPE[2], *SHAPE[:2], dtype=torch.uint8, device=device())
-    parameters, operations = cost(network, image)
+def row(label: str, rival: Rival, rounds: list[Seconds]) -> str:
+    parameters, operations = rival.cost()
     best = min(rounds, key=lambda seconds: seconds.step)
     rate = BATCH[device().type] / best.step
     shares = f"{best.data / best.step:.0%} | {best.compute / best.step:.0%}"
