@@ -1,6 +1,7 @@
 """Weights and checkpoints: safetensors, with everything that is not a tensor as sorted JSON under one metadata key."""
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,9 @@ def restore(tensors: dict[str, Tensor], network: nn.Module, optimizers: list[Opt
                 parameter, quantity = name.split(".")[2:]
                 state.setdefault(int(parameter), {})[quantity] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        # a file knows one order in memory; AdamW's fused kernel goes through a weight and its moments side by side
+        for parameter in itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups):
+            quantities = optimizer.state.get(parameter, {})
+            for name, value in quantities.items():
+                if value.shape == parameter.shape:
+                    quantities[name] = torch.empty_like(parameter).copy_(value)

@@ -92,21 +92,27 @@ def test_the_same_seed_gives_the_same_bytes(start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("network", "precision"), [("plain", "float32"), ("stage_one", "bfloat16"), ("lldif", "bfloat16")]
+    ("network", "precision", "kind"),
+    [
+        ("plain", "float32", "muon"),
+        ("plain", "float32", "adamw"),
+        ("stage_one", "bfloat16", "muon"),
+        ("lldif", "bfloat16", "muon"),
+    ],
 )
 @pytest.mark.parametrize("reports_seen", [1, 3])
-def test_a_killed_training_ends_as_if_never_killed(start, tmp_path, network, precision, reports_seen):
-    whole = start("whole", network, precision=precision)
+def test_a_killed_training_ends_as_if_never_killed(start, tmp_path, network, precision, kind, reports_seen):
+    whole = start("whole", network, precision=precision, kind=kind)
     expected = list(whole.reports)
 
-    first = start("killed", network, precision=precision)
+    first = start("killed", network, precision=precision, kind=kind)
     seen = list(islice(first.reports, reports_seen))
     first.reports.close()
     done = epochs_done(first.path)
     assert done == reports_seen - 1  # the report comes before its checkpoint
 
     torch.manual_seed(12345)  # whatever happened in between
-    second = start("killed", network, precision=precision)
+    second = start("killed", network, precision=precision, kind=kind)
     rest = list(second.reports)
     assert [*seen[:done], *rest] == expected
     assert second.weights(tmp_path / "killed") == whole.weights(tmp_path / "whole")
