@@ -1,6 +1,7 @@
 """Config files: YAML in, frozen records out, and one clear line where something is not allowed."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -76,9 +77,14 @@ def _key(place: tuple[Any, ...], content: Any) -> str:
     return ".".join(parts) or "the file"
 
 
+def said(error: Mapping[str, object]) -> str:
+    """Of one of pydantic's errors, the message; of a validator's own, without pydantic's words before it."""
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
 def _allowed(error: Any, model: type[Config]) -> str:
     if error["type"] != "extra_forbidden":
-        return str(error["msg"])
+        return said(error)
     here: Any = model
     for part in error["loc"][:-1]:
         here = _member(here, part)

@@ -52,4 +52,5 @@ def prepare(compute: Compute) -> None:
     torch.set_deterministic_debug_mode("error" if device().type == "cpu" else "default")
     # deterministic mode fills whatever is allocated: a twentieth of a step, for memory that is written first anyhow
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False  # float32 is to mean it: cuDNN would keep ten bits of a factor's 23
     torch.manual_seed(compute.seed)

@@ -105,7 +105,7 @@ def _aligned(
     if config.darker_weight:
         total = total + config.darker_weight * same_face(prior.likeness(encoded["dark"], encoded["darker"]))
     if config.dark_text_weight:
-        z = prior(encoded["dark"], batch.labels, torch.zeros_like(batch.labels, dtype=torch.bool))
+        z = prior.of_face(encoded["dark"])
         total = total + config.dark_text_weight * objective(prior.similarity(z), batch.targets)
     return total
 

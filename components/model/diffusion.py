@@ -4,7 +4,7 @@ import copy
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from components.config import Config
@@ -20,6 +20,12 @@ class DiffusionConfig(Config):
     blocks: int = Field(ge=1)
     samples: int = Field(ge=1, le=8)  # K, the chains that are averaged
     voice: float = Field(ge=0, lt=1)  # share of the answer that is Z-hat's own, by the classes' prompts it is near to
+
+    @model_validator(mode="after")
+    def _an_mlp_is_given_no_noise(self) -> "DiffusionConfig":
+        if self.form == "mlp" and self.predicts == "noise":
+            raise ValueError("predicts: with form mlp, allowed is z0")
+        return self
 
 
 class Denoiser(nn.Module):

@@ -81,7 +81,9 @@ class Prior(nn.Module):
             self.text_encoder = TextEncoder(prompts, features)
         self.network = PriorNetwork(features * (2 if config.label_input else 1), config.channels, config.normalised)
         self.text_to_shared = nn.Linear(features, config.channels, bias=False)
-        self.face_to_shared = nn.Linear(features, config.channels, bias=False)
+        # where views of a face meet: beside PNET, or, as a frozen E_I would learn nothing from that, in Z
+        pretrained = self.image_encoder.pretrained
+        self.face_to_shared = None if pretrained else nn.Linear(features, config.channels, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, features: Tensor, labels: Tensor, told: Tensor) -> Tensor:
@@ -90,6 +92,11 @@ class Prior(nn.Module):
             texts = self.text_encoder()[labels] * told[:, None]
             features = torch.cat([features, texts], dim=1)
         return self.network(features)
+
+    def of_face(self, features: Tensor) -> Tensor:
+        """Z (B, C_z) of features (B, D) alone: PNET is told nobody's label."""
+        nobody = torch.zeros(len(features), dtype=torch.bool, device=features.device)
+        return self(features, nobody.long(), nobody)
 
     def similarity(self, z: Tensor) -> Tensor:
         """Scaled cosine between each Z and each class's prompt (B, K): the logits of the contrastive loss."""
@@ -101,5 +108,6 @@ class Prior(nn.Module):
 
     def likeness(self, features: Tensor, others: Tensor) -> Tensor:
         """Scaled cosine between all faces of one view (B, D) and all of another (B, D): (B, B)."""
-        one, other = (F.normalize(self.face_to_shared(x), dim=-1) for x in (features, others))
+        shared = self.face_to_shared or self.of_face
+        one, other = (F.normalize(shared(x), dim=-1) for x in (features, others))
         return one @ other.mT * self.log_scale.exp()

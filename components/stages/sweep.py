@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from components.config import Config
+from components.config import Config, said
 from components.data.table import CLEAN, DarkFaces, Faces, read_dark, read_split
 from components.records import Report
 from components.stages import train_diffusion
@@ -127,7 +127,7 @@ class Params(train_diffusion.Params):
                 try:
                     override(self, {name: value})
                 except ValidationError as error:
-                    raise ValueError(f"sweep.space: {name} = {value}: {error.errors()[0]['msg']}") from None
+                    raise ValueError(f"sweep.space: {name} = {value}: {said(error.errors()[0])}") from None
                 except ValueError as error:
                     raise ValueError(f"sweep.space: {error}") from None
         return self

@@ -34,6 +34,11 @@ class Params(TrainingParams):
     inference: Inference
     train_baseline: TrainBaseline
 
+    @model_validator(mode="after")
+    def _rare_classes_gain_once(self) -> "Params":
+        self.inference.with_objective(self.objective)
+        return self
+
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
     """faces.parquet, dark_valid.parquet -> baseline.safetensors, baseline_history.json."""

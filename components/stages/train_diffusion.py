@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components import atomic
 from components.config import Config
@@ -36,6 +36,24 @@ class Params(train_prior.Params):
     inference: Inference
     diffusion: DiffusionConfig
     train_diffusion: TrainDiffusion
+
+    @model_validator(mode="after")
+    def _sections_go_together(self) -> "Params":
+        self.inference.with_objective(self.objective)
+        first, second = self.train_prior, self.train_diffusion
+        if second.one_schedule != (first.epochs_after > 0):
+            needed = "the epochs of stage 2" if second.one_schedule else "0"
+            schedule = f"train_diffusion.one_schedule {second.one_schedule}"
+            raise ValueError(f"train_prior.epochs_after: with {schedule}, allowed is {needed}")
+        prompts_learn = first.loss.contrastive_weight > 0 or first.loss.dark_text_weight > 0
+        if (self.diffusion.voice or second.loss.contrastive_weight) and not prompts_learn:
+            raise ValueError(
+                "diffusion.voice and train_diffusion.loss.contrastive_weight: need prompts that stage 1 has learned: "
+                "allowed with train_prior.loss.contrastive_weight or dark_text_weight above 0"
+            )
+        if self.diffusion.form == "mlp" and second.loss.denoising_weight:
+            raise ValueError("train_diffusion.loss.denoising_weight: with diffusion.form mlp, allowed is 0")
+        return self
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:

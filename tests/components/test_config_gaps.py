@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.comparison.methods import overridden
 from components import experiment
 from components.config import ConfigError
 
@@ -49,6 +50,28 @@ def complaint_about(tmp_path: Path, key: str, value: Any) -> str:
 )
 def test_a_value_that_no_stage_can_use_is_refused(tmp_path, key, value):
     assert complaint_about(tmp_path, key, value).startswith(key.split(".")[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"train_prior.epochs_after": 0}, "the file: train_prior.epochs_after: with train_diffusion.one_schedule True"),
+        (
+            {"train_diffusion.one_schedule": False},
+            "epochs_after: with train_diffusion.one_schedule False, allowed is 0",
+        ),
+        (
+            {"objective.balance": "logit_adjustment", "inference.adjustment": 0.1},
+            "inference.adjustment: with objective.balance logit_adjustment, allowed is 0",
+        ),
+        ({"diffusion.voice": 0.5, "train_prior.loss.contrastive_weight": 0.0}, "need prompts that stage 1 has learned"),
+        ({"diffusion.form": "mlp", "train_diffusion.loss.denoising_weight": 1.0}, "with diffusion.form mlp, allowed"),
+        ({"diffusion.form": "mlp", "diffusion.predicts": "noise"}, "diffusion: predicts: with form mlp, allowed is z0"),
+    ],
+)
+def test_sections_that_do_not_go_together_are_one_line(tmp_path, changes, line):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overridden(yaml.safe_load(DEMO), changes)), encoding="utf-8")
+    assert line in complaint(tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize("value", ["2024-01-01", "!!set {a}", "!!binary aGk="])

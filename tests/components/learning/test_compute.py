@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from components.learning import compute
-from components.learning.compute import Compute, autocast, kind, own_precision
+from components.learning.compute import Compute, autocast, kind, own_precision, prepare
 
 
 @pytest.fixture(params=["bfloat16", "float32"])
@@ -45,3 +45,9 @@ def test_a_gpu_that_only_emulates_bfloat16_trains_in_float32(native, expected, m
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert own_precision() == expected
     assert kind() == f"cuda, {expected}"
+
+
+def test_float32_is_not_cut_short_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    prepare(Compute(seed=1, threads=1, precision="float32"))
+    assert not torch.backends.cudnn.allow_tf32

@@ -20,6 +20,7 @@ from components.model.baselines import PEERS, Plain, ResNet18
 from components.model.light import LightConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.model.llformer import LLformerConfig
+from components.model.prior import PriorConfig
 
 FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(48, 48, 1))
 EVERY_TERM = {"alignment_weight": 0.1, "darker_weight": 0.1, "prior_dropout": 0.5, "prior_noise": 0.1}
@@ -27,7 +28,7 @@ STAGE_ONE_TERMS = {"stage_one": EVERY_TERM, "three things aligned": EVERY_TERM |
 STAGES = ("plain", *STAGE_ONE_TERMS, "lldif")
 
 
-def recogniser(**changes: str) -> dict[str, LLformerConfig]:
+def recogniser(**changes: str | float) -> dict[str, LLformerConfig]:
     plain = {"preset": "tiny", "modulation": "residual", "landmarks": "none", "images": "own", "drop_path": 0.0}
     return {"llformer": LLformerConfig.model_validate(plain | changes)}
 
@@ -42,7 +43,25 @@ class Form:
     frozen_encoder: bool = False
 
 
-PAPER = {"label_input": True} | recogniser(modulation="direct", landmarks="own")
+# as params/paper.yaml has it, but for its sizes and pretrained branches
+PAPER = Form(
+    {
+        "prior": PriorConfig(
+            channels=16, clip=None, width=8, prompt="a {label}", sees="dark", label_input=True, normalised=False
+        ),
+        "light": LightConfig(form="srgb", blurs=False),
+        "exposure_condition": False,
+        **recogniser(modulation="direct", landmarks="own", drop_path=0.5),
+    },
+    loss={
+        "l1_weight": 0.0,
+        "pure_noise_share": 0.0,
+        "logit_weight": 0.0,
+        "feature_weight": 0.0,
+        "denoising_weight": 0.0,
+    },
+    frozen_encoder=True,
+)
 FORMS = {
     "an MLP": Form(diffusion={"form": "mlp"}),
     "predicts the noise": Form(diffusion={"predicts": "noise"}),
@@ -56,12 +75,13 @@ FORMS = {
     "in small": Form(recogniser(preset="small")),
     "in base": Form(recogniser(preset="base")),
     "scaled as the paper writes it": Form(recogniser(modulation="direct")),
-    "the paper's form": Form(PAPER, frozen_encoder=True),
+    "the paper's form": PAPER,
 }
 WAITING = {"Z-hat alone at first": Form(loss={"prior_phase": 0.6})}  # half of the training is done below
 # the losses of three steps from seed 3 in float32, written down on 2026-11-22, those of peers and forms on 2026-11-24
 # and 2026-11-28, when DMNet's softmax was mended and all that has one written down again, and more forms added, those
-# of stage 1 with several views on 2026-11-29, when E_I began to see them in one pass; a refactor leaves them as they
+# of stage 1 with several views on 2026-11-29, when E_I began to see them in one pass, that of the paper's form when it
+# became what params/paper.yaml says; a refactor leaves them as they
 # are, and processors differ in the seventh digit
 RECORDED = {
     "plain": (1.117493, 0.74818, 0.438168),
@@ -88,17 +108,18 @@ RECORDED = {
     "its own teacher": (2.234102, 1.867242, 1.654813),
     "in base": (2.672839, 1.883614, 2.131534),
     "Z-hat alone at first": (1.026217, 0.973463, 0.921427),
-    "the paper's form": (2.184482, 1.750189, 1.490917),
+    "the paper's form": (1.178516, 0.901811, 0.653914),
 }
 
 
-def batch(count: int = 12) -> Batch:
+def batch(count: int = 12, draw: int = 0) -> Batch:
+    """The same faces under another `draw` of whatever is random."""
     generator = torch.Generator().manual_seed(8)
     labels = torch.arange(count) % 3
     images = torch.randint(0, 90, (3, count, 1, 48, 48), generator=generator, dtype=torch.uint8)
     for number, label in enumerate(labels.tolist()):
         images[:, number, :, :, 16 * label : 16 * label + 16] += 100
-    keys = keys_of([str(number) for number in range(count)], [0.0] * count, 0)
+    keys = keys_of([str(number) for number in range(count)], [0.0] * count, draw)
     return Batch(images[0], images[1], labels, torch.eye(3)[labels], keys, images[2])
 
 
@@ -109,7 +130,8 @@ def stage(small_model, diffusion, stage_one_loss, stage_two_loss, objective, awa
     def build(name: str) -> tuple[nn.Module, Callable[[Batch], tuple[Tensor, Tensor]]]:
         torch.manual_seed(3)
         form = (FORMS | WAITING).get(name, Form())
-        model = small_model(light=LightConfig(form="anscombe", blurs=True), exposure_condition=True, **form.model)
+        ours = {"light": LightConfig(form="anscombe", blurs=True), "exposure_condition": True}
+        model = small_model(**ours | form.model)
         if name in ("plain", "resnet18"):
             peer = awake(Plain(model, FACES) if name == "plain" else ResNet18(model, FACES, width=8))
             return peer, lambda one: losses.plain(peer, one, objective())
@@ -160,6 +182,23 @@ def test_a_gradient_reaches_all_that_learns_and_nothing_that_is_frozen(stage, na
     assert all(place.startswith("image_encoder.") for place in frozen)
 
 
+@pytest.mark.parametrize("name", [*STAGES, *FORMS, *(peer for peer in PEERS if peer not in STAGES)])
+def test_in_bfloat16_the_loss_is_nearly_that_of_float32_and_the_same_parameters_learn(stage, name):
+    """What a GPU computes in, and processors that multiply in it."""
+    found = []
+    for halved in (False, True):
+        network, loss = stage(name)
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            total, logits = loss(batch(6))
+        total.backward()
+        assert logits.isfinite().all()
+        learned = {place for place, value in network.named_parameters() if value.grad is not None and value.grad.any()}
+        found.append((float(total.detach()), learned))
+    (exact, all_that_learn), (rounded, learned) = found
+    assert rounded == pytest.approx(exact, rel=0.03)
+    assert learned == all_that_learn
+
+
 def test_the_recogniser_waits_for_z_hat_in_the_first_phase(stage):
     network, loss = stage("Z-hat alone at first")
     loss(batch())[0].backward()
@@ -191,17 +230,21 @@ def test_nothing_reaches_the_teacher(stage, small_model):
 
 @pytest.mark.parametrize("name", ["stage_one", "lldif", *FORMS])
 def test_a_stage_can_learn_a_few_faces_by_heart(stage, name):
+    """As it answers when it is asked: without labels in stage 2, by the statistics of its batch norms."""
     network, loss = stage(name)
     (optimiser,) = optimizers(
-        network.train(),
-        OptimConfig(kind="adamw", adamw_rate=0.003, muon_rate=0.02, weight_decay=0.0, warmup_share=0.0),
+        network, OptimConfig(kind="adamw", adamw_rate=0.003, muon_rate=0.02, weight_decay=0.0, warmup_share=0.0)
     )
     sample = batch()
-    for _ in range(60):
+    known = (sample.images, sample.labels) if name == "stage_one" else (sample.images,)
+    for step in range(1, 121):
+        network.train()
         optimiser.zero_grad()
-        total, logits = loss(sample)
-        total.backward()
+        loss(batch(draw=step))[0].backward()
         optimiser.step()
-        if torch.equal(logits.argmax(dim=1), sample.labels):
-            break
-    assert torch.equal(logits.argmax(dim=1), sample.labels)
+        if step % 10 == 0:
+            with torch.no_grad():
+                right = torch.equal(network.eval()(*known).argmax(dim=1), sample.labels)
+            if right:
+                break
+    assert right

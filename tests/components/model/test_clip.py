@@ -21,7 +21,9 @@ from torch import Tensor
 from components.config import ConfigError
 from components.model import clip
 from components.model.clip import ClipConfig, ClipImageEncoder, ClipTextEncoder
+from components.model.light import LightConfig, Seen
 from components.model.lldif import FacesConfig, LLDif, StageOne
+from components.model.prior import Prior, PriorConfig
 from components.records import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -208,6 +210,19 @@ def test_loading_draws_and_prints_nothing(tiny, capfd):
     ClipImageEncoder(str(tiny))
     ClipTextEncoder(str(tiny), PROMPTS)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("label_input", [False, True])
+def test_views_of_a_face_meet_in_z_as_clip_itself_does_not_learn(tiny, label_input):
+    """Without its label, where PNET may see it: the views would be told apart by that."""
+    config = PriorConfig(
+        channels=16, clip=str(tiny), width=8, prompt="a {label}", sees="clean", label_input=label_input, normalised=True
+    )
+    prior = Prior(config, LightConfig(form="auto_gain", blurs=False), 3, ("glad", "sad"))
+    one, other = (prior.image_encoder(Seen(torch.rand(4, 3, 32, 32), torch.zeros(4, 1))) for _ in range(2))
+    prior.likeness(one, other).square().sum().backward()
+    learns = {name for name, value in prior.named_parameters() if value.grad is not None and value.grad.any()}
+    assert learns == {"log_scale", *(f"network.body.{layer}.{part}" for layer in (0, 2) for part in ("weight", "bias"))}
 
 
 def change_weights(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], None]:
