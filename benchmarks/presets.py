@@ -1,4 +1,4 @@
-"""What the recogniser's presets cost, and the networks of the params files: `python -m benchmarks.presets` (seconds).
+"""What the recogniser's presets cost, and the networks of the params files: `python -m benchmarks.presets` (a minute).
 
 Parameters are all there are, frozen ones too; operations are floating-point ones (two a multiply-add) of one forward
 pass of one face, of convolutions and products of matrices. Papers often count multiply-adds and call them FLOP. The

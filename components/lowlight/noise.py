@@ -12,7 +12,7 @@ FEW = 4.0  # the mean up to which photons are counted one by one
 
 
 def keys_of(ids: list[str], exposures: list[float], draw: int) -> Tensor:
-    """(B,) int64: one key per face id, exposure and draw (the fixed ladder is draw 0, training epoch n is draw n)."""
+    """(B,) int64: one key per face id, exposure and draw (of training, its epoch)."""
     digests = [
         hashlib.sha256(f"{identity}|{float(exposure)!r}|{draw}".encode()).digest()[:8]
         for identity, exposure in zip(ids, exposures, strict=True)
