@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     what = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what.add_argument("experiment", nargs="?", default="demo", help="a name in params/, or the path of a params file")
     what.add_argument("--raw", type=Path, metavar="PATH", help="the raw data, unless it is drawn")
-    what.add_argument("--methods", default="peers", metavar="NAMES", help="names, see --list, or peers, ablations, asked, all")
+    what.add_argument("--methods", default="peers", metavar="NAMES", help="names or groups of them; see --list")
     what.add_argument("--seeds", type=from_one, default=2, metavar="N")
     what.add_argument("--epochs", type=from_one, default=24, metavar="N", help="of every method, its stages together")
     what.add_argument("--preset", choices=tuple(PRESETS), help="of the recogniser; else the params file's")
@@ -92,6 +92,8 @@ def compare(given: argparse.Namespace) -> int:
     if given.list:
         for method in methods.GROUPS["all"]:
             print(f"{method.name:28}{method.says}")
+        for name, members in methods.GROUPS.items():
+            print(f"{name:28}a group: {len(members)} of these, {members[0].name} to {members[-1].name}")
         return 0
     if given.report:
         return show(given.out, given.root, given.against)

@@ -41,7 +41,8 @@ def halving(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
 class Modulation(nn.Module):
     """F' = (W1 Z) * LN(F) + W2 Z [P, L], broadcast over H x W, by one linear map without bias [D].
 
-    The norm has no weights of its own: W1 and W2 are those it would have. `residual`: F' = (1 + W1 Z) * LN(F) + W2 Z, which starts as the norm over channels, whatever Z is.
+    The norm has no weights of its own: W1 and W2 are what they would be. `residual`: F' = (1 + W1 Z) * LN(F) + W2 Z,
+    which starts as the norm over channels, whatever Z is.
     """
 
     def __init__(self, channels: int, prior_channels: int, residual: bool) -> None:
