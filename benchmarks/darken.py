@@ -9,11 +9,9 @@ import argparse
 import datetime
 import io
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from PIL import Image
 from scipy.ndimage import convolve
 from torch import Tensor
 
+from benchmarks.machine import processor
 from components.data.faces import render_faces
 from components.lowlight.camera import Camera, photograph
 from components.lowlight.colour import BLUE_GAIN, CAMERAS, HIGHLIGHT, RED_GAIN, XYZ
@@ -122,14 +121,6 @@ def seconds_of(work: Callable[[], None], clock: Callable[[], float]) -> float:
     start = clock()
     work()
     return clock() - start
-
-
-def processor() -> str:
-    """The CPU's model, where the system tells it."""
-    table = Path("/proc/cpuinfo")
-    lines = table.read_text().splitlines() if table.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def photograph_plainly(

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from components import experiment
 from components.data.faces import EMOTIONS, FACES_PER_SUBJECT, EmbeddedFace, render_faces
-from components.data.table import CLEAN, Faces, face_id
+from components.data.table import Faces, face_id
 from components.learning.batches import Batches, epoch_batches, on_device
 from components.learning.inference import logits
 from components.lowlight.camera import Camera
+from components.records import CLEAN
 from flows.sheets import contact_sheet, png
 
 PARAMS = Path(__file__).resolve().parents[1] / "params" / "demo.yaml"

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import processor
 from components.data import ferplus, sources, table
 from components.data.archive import write_archive
 from components.data.collected import one_hot
@@ -127,10 +128,7 @@ def exponent(counts: list[int], values: list[float]) -> float:
 
 
 def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores of {names[0] if names else platform.machine()}, Python {platform.python_version()}"
+    return f"{len(os.sched_getaffinity(0))} cores of {processor()}, Python {platform.python_version()}"
 
 
 def report(kind: str, counts: list[int], where: Path | None) -> str:

@@ -9,13 +9,13 @@ measures anything; its load is told with the figures. Confirmation is no part of
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import processor
 from components import experiment as params_file
 from components.config import parse, read_yaml
 from components.stages import sweep
@@ -46,7 +46,7 @@ def main() -> None:
     before = os.getloadavg()[0]
     swept = by_ray(params, folder)
     looped = one_after_another(params, folder)
-    machine = {"cores": len(os.sched_getaffinity(0)), "processor": platform.processor() or platform.machine()}
+    machine = {"cores": len(os.sched_getaffinity(0)), "processor": processor()}
     machine["load_before"] = round(before, 1)
     print(json.dumps(compared(swept, looped) | {"machine": machine, "trials": given.trials}, indent=1))
 

@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.darken import processor
+from benchmarks.machine import processor
 from components import experiment
 from components.data.faces import EMOTIONS, render_faces
 from components.data.table import Faces
 from components.learning import losses
 from components.learning.batches import Batch, Batches, TrainingFaces, epoch_batches, on_device
-from components.learning.compute import autocast, device, meant, prepare
+from components.learning.compute import device, meant, prepare
 from components.learning.objective import Objective
 from components.learning.optim import optimizers
-from components.learning.training import Loss
+from components.learning.training import Loss, learn
 from components.model.baselines import Plain, ResNet18
 from components.model.lldif import FacesConfig, LLDif, ModelConfig, StageOne
 from components.model.presets import cost
@@ -147,18 +147,18 @@ def measure(
     rivals: dict[str, Rival], params: experiment.Experiment, faces: Faces, compiled: bool, clock: Clock
 ) -> dict[str, list[Seconds]]:
     """ROUNDS times in turn; the first round of each, which warms up, is left out."""
-    learners = {label: learner(rival, params, compiled) for label, rival in rivals.items()}
+    steps = {label: step_of(rival, params, compiled) for label, rival in rivals.items()}
     rounds: dict[str, list[Seconds]] = {label: [] for label in rivals}
     there = on_device(faces, faces.votes, device())
     for number in range(ROUNDS + 1):
-        for label, learn in learners.items():
-            seconds = one_round(learn, stream(params, there, number), clock)
+        for label, step in steps.items():
+            seconds = one_round(step, stream(params, there, number), clock)
             if number:
                 rounds[label].append(seconds)
     return rounds
 
 
-def learner(rival: Rival, params: experiment.Experiment, compiled: bool) -> Callable[[Batch], None]:
+def step_of(rival: Rival, params: experiment.Experiment, compiled: bool) -> Callable[[Batch], object]:
     """One step of training on a batch."""
     network = rival.network
     network.to(device()).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -166,26 +166,17 @@ def learner(rival: Rival, params: experiment.Experiment, compiled: bool) -> Call
     if compiled:
         network.compile()  # a call of it: the losses of our stages ask their parts
 
-    def learn(batch: Batch) -> None:
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-        with autocast(params.compute):
-            loss, _ = rival.loss(batch, 0.5)
-        loss.backward()
-        for optimiser in optimisers:
-            optimiser.step()
-
-    return learn
+    return lambda batch: learn(rival.loss, optimisers, batch, 0.5, params.compute)
 
 
-def one_round(learn: Callable[[Batch], None], batches: Iterator[Batch], clock: Clock) -> Seconds:
+def one_round(step: Callable[[Batch], object], batches: Iterator[Batch], clock: Clock) -> Seconds:
     """Means over STEPS steps."""
     data = compute = 0.0
     for _ in range(STEPS):
         start = clock()
         batch = next(batches)
         ready = clock()
-        learn(batch)
+        step(batch)
         data, compute = data + ready - start, compute + clock() - ready
     return Seconds(data / STEPS, compute / STEPS)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+CLEAN = 1.0  # the exposure that is the image itself
+
 
 class DataError(ValueError):
     """The data cannot be used; the message is one line: what, where, what is allowed."""
@@ -71,6 +73,11 @@ class Score:
     calibration_error: float
     accuracy_at_80: float
     aurc: float
+
+
+def first_line(error: Exception) -> str:
+    """Of what a library says of its error, which may be many lines, or none."""
+    return (str(error) or type(error).__name__).splitlines()[0][:120]
 
 
 def file_sha256(path: Path) -> str:

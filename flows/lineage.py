@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.data.table import batches, open_table
+from components.data.table import batches
 from components.records import DataError, file_sha256
 from flows import project
 from flows.ledger import sha256_of
@@ -79,7 +79,7 @@ def held_out(experiment: str) -> HeldOut:
     runs, ids, persons = project.runs_folder(experiment), list[str](), set[str]()
     sha256 = project.content_sha256(runs / "dark_test.parquet")
     try:
-        for batch in batches(open_table(runs / "faces.parquet"), ["id", "split", "subject"]):
+        for batch in batches(runs / "faces.parquet", ["id", "split", "subject"]):
             for face, split, subject in zip(*batch.values(), strict=True):
                 if split == "test":
                     ids.append(face)

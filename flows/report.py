@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from components import atomic, charts
 from components.charts import Axis, Point, Series
-from components.data.table import DarkFaces, notes, open_table, read_dark, read_known
+from components.data.table import notes, open_table, read_known
 from components.learning import evaluation
 from components.learning.evaluation import exposure_name
+from components.lowlight.table import DarkFaces, read_dark
 from components.records import DataError
 from flows import accounts, measured, project, sheets, tracking
 from flows.desk import open_ledger

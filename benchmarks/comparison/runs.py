@@ -4,7 +4,6 @@ import fcntl
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -22,15 +21,17 @@ import torch
 
 from benchmarks.comparison.jobs import SPLITS, Arena, Job, digest, run_folder, say
 from benchmarks.comparison.methods import GROUPS
+from benchmarks.machine import processor
 from components import atomic, experiment
 from components.config import ConfigError, parse
-from components.data.table import DarkFaces, Faces, class_counts, read_dark, read_known, read_split
+from components.data.table import Faces, class_counts, read_known, read_split
 from components.learning import evaluation, inference
 from components.learning.compute import device, prepare
 from components.learning.evaluation import Resampling
 from components.learning.inference import Model
 from components.learning.metrics import score
 from components.learning.training import DivergedError
+from components.lowlight.table import DarkFaces, read_dark
 from components.model.presets import cost
 from components.records import DataError, Score
 from components.stages.darken import darken_by_gamma
@@ -204,10 +205,7 @@ def _rounded(score: dict[str, Any]) -> dict[str, Any]:
 def machine() -> str:
     if device().type == "cuda":
         return torch.cuda.get_device_name()
-    described = Path("/proc/cpuinfo")
-    models = [line for line in described.read_text().splitlines() if "model name" in line] if described.exists() else []
-    name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def commit() -> str:

@@ -16,7 +16,7 @@ from components.data.archive import escaped
 from components.data.collected import Collected, Share, carve, one_hot, reject, with_pixels
 from components.data.table import DAMAGE, SPLITS
 from components.data.tree import FILE_BYTES
-from components.records import DataError, Face, Reject
+from components.records import DataError, Face, Reject, first_line
 
 SHARD = re.compile(r"(train|valid|validation|val|test)(?:[-_.].*)?\.parquet")
 SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
@@ -99,7 +99,7 @@ def _file(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
     except DAMAGE as error:
-        raise DataError(f"{path}: not a readable Parquet file ({_first_line(error)})") from None
+        raise DataError(f"{path}: not a readable Parquet file ({first_line(error)})") from None
 
 
 def _titles(config: Parquet, path: Path) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def _rows(config: Parquet, shard: Shard) -> Iterator[dict[str, Any]]:
             for index in range(batch.num_rows):
                 yield {name: values[name][index] for name in given}
     except DAMAGE as error:
-        raise DataError(f"{shard.path}: damaged ({_first_line(error)})") from None
+        raise DataError(f"{shard.path}: damaged ({first_line(error)})") from None
 
 
 def _bytes(image: Any) -> bytes | None:
@@ -169,7 +169,3 @@ def _face(
         return reject(name, split, f"over {FILE_BYTES >> 20} MiB: allowed are smaller files")
     index = config.classes.index(title)
     return with_pixels(config, data, Face(None, index, one_hot(index, len(config.classes)), split, subject, name))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120]

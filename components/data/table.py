@@ -17,13 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.atomic import replacing, replacing_all
+from components.atomic import replacing_all
 from components.data.images import decode, encode
-from components.records import DataError, Face, Reject
+from components.records import DataError, Face, Reject, first_line
 
 SPLITS = ("test", "valid", "train")
 ROW_GROUP = 2048
-CLEAN = 1.0  # the exposure that is the image itself
 # what pyarrow raises where bytes are not what they were: the footer, unlike the pages, has no checksum
 DAMAGE = (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError)
 SCHEMA = pa.schema(
@@ -205,7 +204,7 @@ def open_table(path: Path) -> pq.ParquetFile:
         if b"lldif" in metadata:
             json.loads(metadata[b"lldif"])["classes"]
     except DAMAGE as error:
-        raise DataError(f"{path}: not a readable table ({_first_line(error)}); make it again") from None
+        raise DataError(f"{path}: not a readable table ({first_line(error)}); make it again") from None
     if b"lldif" not in metadata:
         raise DataError(f"{path}: not a table of this pipeline: its schema lacks the key 'lldif'")
     return table
@@ -215,24 +214,24 @@ def notes(table: pq.ParquetFile) -> dict[str, Any]:
     return json.loads(table.schema_arrow.metadata[b"lldif"])
 
 
-def batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
-    """Row groups as columns of Python values. Raises DataError where the bytes are damaged."""
+def batches(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
+    """Row groups of a table as columns of Python values. Raises DataError where it cannot be read."""
+    table = open_table(path)
     try:
         for group in range(table.num_row_groups):
             rows = table.read_row_group(group, columns=columns)
             if any(rows[name].null_count for name in columns):
-                raise DataError(f"face table damaged in row group {group} (a value is missing); make it again")
+                raise DataError(f"{path}: damaged in row group {group} (a value is missing); make it again")
             yield {name: rows[name].to_pylist() for name in columns}
     except DAMAGE as error:
-        raise DataError(f"face table damaged in row group {group} ({_first_line(error)}); make it again") from None
+        raise DataError(f"{path}: damaged in row group {group} ({first_line(error)}); make it again") from None
 
 
 def class_counts(path: Path) -> dict[str, dict[str, int]]:
     """{split: {class: faces}}, zeros included. Raises DataError where the table cannot be read."""
-    table = open_table(path)
-    classes = notes(table)["classes"]
+    classes = notes(open_table(path))["classes"]
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
-    for batch in batches(table, ["label", "split"]):
+    for batch in batches(path, ["label", "split"]):
         for label, split in zip(batch["label"], batch["split"], strict=True):
             counts[split][classes[label]] += 1
     return counts
@@ -240,12 +239,11 @@ def class_counts(path: Path) -> dict[str, dict[str, int]]:
 
 def read_split(path: Path, split: str) -> Faces:
     """The faces of one split. Raises DataError where the table cannot be read."""
-    table = open_table(path)
     ids: list[str] = []
     images: list[np.ndarray] = []
     labels: list[int] = []
     votes: list[np.ndarray] = []
-    for batch in batches(table, ["id", "image", "label", "votes", "split"]):
+    for batch in batches(path, ["id", "image", "label", "votes", "split"]):
         for row, where in enumerate(batch["split"]):
             if where == split:
                 ids.append(str(batch["id"][row]))
@@ -254,12 +252,10 @@ def read_split(path: Path, split: str) -> Faces:
                     images.append(decode(batch["image"][row]))
                     votes.append(np.array(batch["votes"][row], dtype=np.float32))
                 except DAMAGE as error:
-                    raise DataError(
-                        f"{path}: face {ids[-1]} is damaged ({_first_line(error)}); make it again"
-                    ) from None
+                    raise DataError(f"{path}: face {ids[-1]} is damaged ({first_line(error)}); make it again") from None
     if not images:
         raise DataError(f"{path}: no face in split {split}; make it again")
-    classes = tuple(notes(table)["classes"])
+    classes = tuple(notes(open_table(path))["classes"])
     return Faces(ids, np.stack(images), np.array(labels, dtype=np.int64), np.stack(votes), classes)
 
 
@@ -267,84 +263,9 @@ def read_known(path: Path, split: str) -> tuple[list[str], list[dict[str, str]]]
     """Subjects and attributes of the faces of one split, in order. Raises DataError where the table cannot be read."""
     subjects: list[str] = []
     attributes: list[dict[str, str]] = []
-    for batch in batches(open_table(path), ["split", "subject", "attributes"]):
+    for batch in batches(path, ["split", "subject", "attributes"]):
         for where, subject, own in zip(batch["split"], batch["subject"], batch["attributes"], strict=True):
             if where == split:
                 subjects.append(str(subject))
                 attributes.append(json.loads(own))
     return subjects, attributes
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120]
-
-
-DARK_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("exposure", pa.float64()),
-        ("label", pa.int8()),
-        ("votes", pa.list_(pa.float32())),
-        ("image", pa.binary()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class DarkFaces:
-    """Faces of one split, each at every rung of the ladder of exposures, or each once in another darkness."""
-
-    ids: list[str]  # N
-    exposures: np.ndarray  # (N,) float64; not a number where the darkness is not the camera's
-    images: np.ndarray  # (N, H, W, C) uint8
-    labels: np.ndarray  # (N,) int64
-    votes: np.ndarray  # (N, K) float32, as in Faces
-    classes: tuple[str, ...]
-
-    def at(self, exposure: float) -> "DarkFaces":
-        return self.where(self.exposures == exposure)
-
-    def rung(self, exposure: float) -> float:
-        """The exposure of the ladder nearest to this one."""
-        rungs = np.unique(self.exposures)
-        return float(rungs[np.argmin(abs(rungs - exposure))])
-
-    def where(self, chosen: np.ndarray) -> "DarkFaces":
-        """The rows that `chosen` (N,) bool names."""
-        here = np.flatnonzero(chosen)
-        ids = [self.ids[index] for index in here]
-        votes = self.votes[here]
-        return DarkFaces(ids, self.exposures[here], self.images[here], self.labels[here], votes, self.classes)
-
-
-def write_dark(path: Path, parts: Iterable[tuple[Faces, float, np.ndarray]], classes: tuple[str, ...]) -> None:
-    """Stream (faces, exposure, darkened images (N, H, W, C)) into one table."""
-    schema = DARK_SCHEMA.with_metadata({"lldif": json.dumps({"classes": classes}, sort_keys=True)})
-    with (
-        replacing(path) as temporary,
-        pq.ParquetWriter(
-            temporary, schema, compression="zstd", write_page_checksum=True, write_statistics=["exposure"]
-        ) as writer,
-    ):
-        for faces, exposure, images in parts:
-            encoded = [encode(image) for image in images]
-            columns = [faces.ids, [exposure] * len(images), faces.labels, list(faces.votes), encoded]
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
-
-
-def read_dark(path: Path) -> DarkFaces:
-    """Raises DataError where the table cannot be read."""
-    table = open_table(path)
-    columns: dict[str, list[Any]] = {name: [] for name in DARK_SCHEMA.names}
-    for batch in batches(table, DARK_SCHEMA.names):
-        for name, values in batch.items():
-            columns[name] += values
-    return DarkFaces(
-        [str(identity) for identity in columns["id"]],
-        np.array(columns["exposure"], dtype=np.float64),
-        np.stack([decode(image) for image in columns["image"]]),
-        np.array(columns["label"], dtype=np.int64),
-        np.array(columns["votes"], dtype=np.float32),
-        tuple(notes(table)["classes"]),
-    )

@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from components.config import Config
-from components.data.table import CLEAN, Faces
+from components.data.table import Faces
 from components.lowlight.camera import Camera, photograph
 from components.lowlight.noise import keys_of, uniform
+from components.records import CLEAN
 
 FLIP, SHIFT, EXPOSURE, CLEAN_SHARE, DARKER = range(32, 37)  # streams of random numbers
 DARKEST_VIEW = 0.25  # of the exposure of the view it is a darker one of

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.atomic import replacing
-from components.data.table import CLEAN, DarkFaces
 from components.learning.bootstrap import (
     Estimate,
     class_estimates,
@@ -21,7 +20,8 @@ from components.learning.bootstrap import (
     resample,
 )
 from components.learning.metrics import score
-from components.records import Score
+from components.lowlight.table import DarkFaces
+from components.records import CLEAN, Score
 
 FIGURES = tuple(one.name for one in fields(Score) if one.name not in ("exposure", "faces"))
 DARK_RUNGS = (0.2, 0.05, 0.02, 0.01)  # the mean over these is the one number "mean_dark"

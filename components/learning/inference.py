@@ -14,7 +14,7 @@ from components.learning.calibration import Calibration
 from components.model.baselines import PEERS
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, ModelConfig, StageOne
-from components.records import DataError
+from components.records import DataError, first_line
 
 BATCH = 256
 
@@ -41,7 +41,7 @@ def load(path: Path) -> Model:
         network = build(notes)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: not a model of this version ({str(error).splitlines()[0]}); train it again") from None
+        raise DataError(f"{path}: not a model of this version ({first_line(error)}); train it again") from None
     faces = FacesConfig.model_validate(notes["faces"], strict=False)
     # stage 1 answers nobody: it has none of these
     offsets = tuple(float(offset) for offset in notes.get("offsets", [0.0] * len(faces.classes)))

@@ -18,7 +18,7 @@ from components.model.lldif import GuidedRecogniser, LLDif, StageOne
 from components.model.llformer import Recognised
 
 # streams of random numbers beside the camera's
-CHAIN_START, CHAIN_KIND, CHAIN_STEP, LABEL_TOLD, PRIOR_KNOWN, PRIOR_NOISE, SHOWN_CLEAN = range(16, 23)
+CHAIN_START, CHAIN_KIND, CHAIN_STEP, LABEL_TOLD, PRIOR_WITHHELD, PRIOR_NOISE, SHOWN_CLEAN = range(16, 23)
 
 
 class StageOneLoss(Config):
@@ -113,7 +113,7 @@ def _aligned(
 def _guiding(network: StageOne, z: Tensor, keys: Tensor, config: StageOneLoss) -> Tensor:
     """The Z that the recogniser gets: noisy, or withheld, so that it does not rely on Z alone."""
     noisy = z + config.prior_noise * normal(keys, PRIOR_NOISE, z.shape[1])
-    withheld = _happens(keys, PRIOR_KNOWN, config.prior_dropout)
+    withheld = _happens(keys, PRIOR_WITHHELD, config.prior_dropout)
     return torch.where(withheld[:, None], network.unknown, noisy)
 
 
@@ -163,7 +163,7 @@ def _known(inferred: Tensor, keys: Tensor, dropout: float) -> Tensor:
     """The Z-hat that the recogniser gets: without dropout it may read all off Z-hat, and look at no image."""
     if not dropout:
         return inferred
-    withheld = _happens(keys, PRIOR_KNOWN, dropout)
+    withheld = _happens(keys, PRIOR_WITHHELD, dropout)
     return torch.where(withheld[:, None], torch.zeros_like(inferred), inferred)
 
 

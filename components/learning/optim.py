@@ -1,5 +1,6 @@
 """Optimisers: Muon on matrices, AdamW on everything else, one cosine for both."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -23,7 +24,10 @@ class OptimConfig(Config):
 
 
 def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
-    """One optimiser per kind of parameter. Biases, norms and embeddings are not decayed."""
+    """One optimiser per kind of parameter. Biases, norms and embeddings are not decayed.
+
+    Each of their groups keeps its `highest` rate, of which a schedule takes a share.
+    """
     named = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
     matrices = [value for name, value in named if is_matrix(name, value)]
     others = [(name, value) for name, value in named if not is_matrix(name, value)]
@@ -33,7 +37,12 @@ def optimizers(network: nn.Module, config: OptimConfig) -> list[Optimizer]:
     free = [value for name, value in others if value.ndim <= 1 or is_embedding(name)]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     adamw = AdamW([group for group in groups if group["params"]], lr=config.adamw_rate, betas=(0.9, 0.98), fused=True)
-    return [adamw, Muon(matrices, config.muon_rate, config.weight_decay)] if matrices else [adamw]
+    found: list[Optimizer] = [adamw]
+    if matrices:
+        found.append(Muon(matrices, config.muon_rate, config.weight_decay))
+    for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in found):
+        group["highest"] = group["lr"]
+    return found
 
 
 def is_matrix(name: str, value: Tensor) -> bool:

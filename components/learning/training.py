@@ -1,5 +1,6 @@
 """Training as a generator of reports: it knows no tracker, scheduler or bar; whoever iterates listens."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from components.data.table import DarkFaces, Faces
+from components.data.table import Faces
 from components.learning import checkpoint
 from components.learning.batches import Batch, Batches, TrainingFaces, batch_count, epoch_batches, on_device
 from components.learning.compute import Compute, autocast, device
 from components.learning.metrics import accuracy
 from components.learning.optim import OptimConfig, optimizers, rate
 from components.lowlight.camera import Camera
+from components.lowlight.table import DarkFaces
 from components.records import Report
 
 Loss = Callable[[Batch, float], tuple[Tensor, Tensor]]  # with the share of the training that is done -> total, logits
@@ -25,6 +27,15 @@ Answer = Callable[[Tensor, Tensor], Tensor]  # images, labels -> logits
 
 class DivergedError(ValueError):
     """The loss is no longer a number; the message says at which epoch."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network, what it minimises, and how it answers while it is followed."""
+
+    network: nn.Module
+    loss: Loss
+    answer: Answer
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,7 @@ class Course:
 
 
 def fit(
-    network: nn.Module,
-    loss: Loss,
-    answer: Answer,
+    learner: Learner,
     train: Faces,
     targets: np.ndarray,
     watch: DarkFaces,
@@ -54,14 +63,16 @@ def fit(
     path: Path,
     keep: Callable[[Path], None] | None = None,
 ) -> Iterator[Report]:
-    """Train `network` in place towards `targets` (N, K), one report an epoch; go on from the checkpoint at `path` where
-    there is one. `keep` is given each checkpoint as soon as it stands: to take it where another machine finds it.
+    """Train the learner's network in place towards `targets` (N, K), one report an epoch; go on from the checkpoint at
+    `path` where there is one. `keep` is given each checkpoint as soon as it stands: to take it where another machine
+    finds it.
 
     The report of an epoch comes before its checkpoint: whoever keeps reports cuts them to the checkpoint's epoch on
     resume (`epochs_done`), and the repeated epoch gives the same report again.
 
     Raises DivergedError.
     """
+    network = learner.network
     network.to(device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = optimizers(network, course.optim)
     faces = on_device(train, targets, device())
@@ -71,8 +82,8 @@ def fit(
         checkpoint.restore(tensors, network, optimisers)
         history = notes["history"]
     for epoch in range(len(history), course.epochs):
-        metrics = train_epoch(network, loss, optimisers, faces, course, epoch)
-        metrics["valid_accuracy"] = watch_accuracy(network, answer, watch)
+        metrics = train_epoch(learner, optimisers, faces, course, epoch)
+        metrics["valid_accuracy"] = watch_accuracy(learner, watch)
         yield Report(course.stage, epoch + 1, course.epochs, metrics)
         history = [*history, metrics]
         checkpoint.write(path, checkpoint.capture(network, optimisers), {"history": history})
@@ -81,33 +92,21 @@ def fit(
 
 
 def train_epoch(
-    network: nn.Module,
-    loss: Loss,
-    optimisers: list[Optimizer],
-    train: TrainingFaces,
-    course: Course,
-    epoch: int,
+    learner: Learner, optimisers: list[Optimizer], train: TrainingFaces, course: Course, epoch: int
 ) -> dict[str, float]:
     """One pass over the training faces. Returns the means of loss and accuracy, and the last learning rate's share."""
-    network.train()
+    learner.network.train()
     per_epoch = batch_count(len(train.labels), course.batches)
     totals = torch.zeros(3, dtype=torch.float64, device=device())
-    highest = [[group.setdefault("highest", group["lr"]) for group in o.param_groups] for o in optimisers]
     share = 0.0
     all_epochs = course.epochs_before + course.epochs + course.epochs_after
     seed, seen = course.compute.seed, course.seen_before + epoch
     stream = epoch_batches(train, course.batches, course.camera, seed, seen, course.darker_views)
     for step, batch in enumerate(stream, start=epoch * per_epoch):
         share = rate(step + course.epochs_before * per_epoch, all_epochs * per_epoch, course.optim)
-        for optimiser, rates in zip(optimisers, highest, strict=True):
-            for group, top in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = top * share
-            optimiser.zero_grad()
-        with autocast(course.compute):
-            total, logits = loss(batch, step / (course.epochs * per_epoch))
-        total.backward()
-        for optimiser in optimisers:
-            optimiser.step()
+        for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in optimisers):
+            group["lr"] = group["highest"] * share
+        total, logits = learn(learner.loss, optimisers, batch, step / (course.epochs * per_epoch), course.compute)
         right = (logits.argmax(dim=1) == batch.labels).double()
         # on the device: a figure asked for at each step would make it wait
         totals += torch.stack([total.detach().double() * len(right), right.sum(), torch.ones_like(right).sum()])
@@ -115,6 +114,20 @@ def train_epoch(
     if not math.isfinite(mean_loss):
         raise DivergedError(f"{course.stage}: loss is {mean_loss} in epoch {epoch + 1}: lower the learning rate")
     return {"loss": mean_loss, "train_accuracy": mean_accuracy, "rate_share": share}
+
+
+def learn(
+    loss: Loss, optimisers: list[Optimizer], batch: Batch, progress: float, compute: Compute
+) -> tuple[Tensor, Tensor]:
+    """One step; returns the loss and the logits."""
+    for optimiser in optimisers:
+        optimiser.zero_grad()
+    with autocast(compute):
+        total, logits = loss(batch, progress)
+    total.backward()
+    for optimiser in optimisers:
+        optimiser.step()
+    return total, logits
 
 
 def epoch_history(path: Path) -> list[dict[str, float]]:
@@ -127,12 +140,12 @@ def epochs_done(path: Path) -> int:
     return len(epoch_history(path))
 
 
-def watch_accuracy(network: nn.Module, answer: Answer, watch: DarkFaces) -> float:
-    network.eval()
+def watch_accuracy(learner: Learner, watch: DarkFaces) -> float:
+    learner.network.eval()
     labels = torch.from_numpy(watch.labels)
     with torch.no_grad():
         parts = zip(images_of(watch).split(256), labels.split(256), strict=True)
-        logits = [answer(images.to(device()), right.to(device())).cpu() for images, right in parts]
+        logits = [learner.answer(images.to(device()), right.to(device())).cpu() for images, right in parts]
     return accuracy(torch.cat(logits).argmax(dim=1).numpy(), watch.labels)
 
 

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from components.config import Config
-from components.data.table import CLEAN
 from components.lowlight.colour import (
     CameraColour,
     decode,
@@ -26,6 +25,7 @@ from components.lowlight.illumination import POOL_DRAWS, Pools, draw_pools, illu
 from components.lowlight.jpeg import jpeg
 from components.lowlight.mosaic import Site, bayer_sites, channel_means, demosaic, plane_sites
 from components.lowlight.noise import normal, normal_quantile, poisson_quantile, uniforms
+from components.records import CLEAN
 
 # one stream of random numbers per purpose, so that adding one leaves the others as they are
 PHOTONS, READ, ROW, POOLS, COLOUR_MATRIX, WHITE_BALANCE, WHITE_BALANCE_ERROR, JPEG_QUALITY = range(8)

@@ -10,11 +10,12 @@ import torch
 from pydantic import Field, field_validator
 
 from components.config import Config
-from components.data.table import CLEAN, Faces, read_split, write_dark
+from components.data.table import Faces, read_split
 from components.lowlight import gamma
 from components.lowlight.camera import Camera, photograph
 from components.lowlight.noise import keys_of
-from components.records import Report
+from components.lowlight.table import write_dark
+from components.records import CLEAN, Report
 
 LADDER_DRAW = 0  # training epochs draw with a word of their own in the key
 NO_EXPOSURE = math.nan  # equal to no rung of any ladder: what selects by exposure never meets the other darkness

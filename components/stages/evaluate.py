@@ -9,12 +9,13 @@ from pydantic import Field
 
 from components import atomic
 from components.config import Config
-from components.data.table import DarkFaces, Faces, read_dark, read_known, read_split
+from components.data.table import Faces, read_known, read_split
 from components.learning import evaluation, inference, probes
 from components.learning.compute import Compute, device, prepare
 from components.learning.evaluation import GAMMA, Predictions, Resampling
 from components.learning.inference import Model
 from components.learning.metrics import majority_share, votes_entropy
+from components.lowlight.table import DarkFaces, read_dark
 from components.model.lldif import LLDif, StageOne
 from components.records import DataError, Report, Score
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from components.data.images import decode
 from components.data.table import DAMAGE, SCHEMA, SPLITS
-from components.records import DataError
+from components.records import DataError, first_line
 
 READ = ("id", "image", "label", "votes", "split", "subject", "name")
 
@@ -41,7 +41,7 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except DAMAGE as error:
-        raise DataError(f"{path}: not a readable table ({str(error).splitlines()[0][:120]}); make it again") from None
+        raise DataError(f"{path}: not a readable table ({first_line(error)}); make it again") from None
 
 
 def _rejected(path: Path) -> list[str]:
@@ -49,7 +49,7 @@ def _rejected(path: Path) -> list[str]:
     try:
         splits: list[str] = _open(path).read(["split"])["split"].to_pylist()
     except DAMAGE as error:
-        raise DataError(f"{path}: damaged ({str(error).splitlines()[0][:120]}); make it again") from None
+        raise DataError(f"{path}: damaged ({first_line(error)}); make it again") from None
     return splits
 
 
@@ -76,7 +76,7 @@ def _rows(file: pq.ParquetFile, path: Path) -> Iterator[dict[str, Any]]:
         for batch in file.iter_batches(1024, columns=list(READ)):
             yield from batch.to_pylist()
     except DAMAGE as error:
-        raise DataError(f"{path}: damaged ({str(error).splitlines()[0][:120]}); make it again") from None
+        raise DataError(f"{path}: damaged ({first_line(error)}); make it again") from None
 
 
 def _fact(row: dict[str, Any]) -> dict[str, Any]:

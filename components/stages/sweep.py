@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from components.config import Config, said
-from components.data.table import CLEAN, DarkFaces, Faces, read_dark, read_split
-from components.records import Report
+from components.data.table import Faces, read_split
+from components.lowlight.table import DarkFaces, read_dark
+from components.records import CLEAN, Report
 from components.stages import train_diffusion
 from components.stages.train_diffusion import is_of_stage_one, override, with_own_prior
 from components.stages.training import WATCHED, Workplace

@@ -7,14 +7,13 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from components.config import Config
-from components.data.table import CLEAN
 from components.learning.compute import prepare
 from components.learning.objective import Objective
 from components.learning.peers import Phase, phases
-from components.learning.training import epoch_history, epochs_done
+from components.learning.training import Learner, epoch_history, epochs_done
 from components.model.baselines import MEMBERS, Peer
 from components.model.weights import fill
-from components.records import Report
+from components.records import CLEAN, Report
 from components.stages.training import WATCHED, Inference, TrainingParams, Workplace
 
 
@@ -70,9 +69,7 @@ def _train(params: Params, place: Workplace, phase: Phase, done: int) -> Iterato
         yield Report("train_baseline", epoch, phase.epochs, metrics)
     fill(phase.network, params.model.weights)
     yield from place.fit(
-        phase.network,
-        loss=phase.loss,
-        answer=lambda images, labels: phase.network(images),
+        Learner(phase.network, phase.loss, answer=lambda images, labels: phase.network(images)),
         course=params.course("train_baseline", phase.epochs, seen_before=done),
         objective=params.objective,
         watched=CLEAN if phase.clean else WATCHED,

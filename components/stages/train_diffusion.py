@@ -14,6 +14,7 @@ from components.learning import inference, losses
 from components.learning.compute import device, prepare
 from components.learning.decoder import Decoder
 from components.learning.objective import Objective
+from components.learning.training import Learner
 from components.model.diffusion import DiffusionConfig
 from components.model.lldif import LLDif, StageOne
 from components.model.weights import fill
@@ -113,9 +114,13 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
     objective, config = Objective.of(params.objective, place.train), params.train_diffusion.loss
     decoder = Decoder(network) if config.reconstruction_weight else None
     yield from place.fit(
-        beside(network, decoder),
-        loss=lambda batch, progress: losses.stage_two(network, teacher, batch, progress, config, objective, decoder),
-        answer=lambda images, labels: network(images),
+        Learner(
+            beside(network, decoder),
+            loss=lambda batch, progress: losses.stage_two(
+                network, teacher, batch, progress, config, objective, decoder
+            ),
+            answer=lambda images, labels: network(images),
+        ),
         course=params.course(
             "train_diffusion",
             params.train_diffusion.epochs,

@@ -6,14 +6,14 @@ from pathlib import Path
 from pydantic import Field
 
 from components.config import Config
-from components.data.table import CLEAN
 from components.learning import losses
 from components.learning.compute import prepare
 from components.learning.decoder import Decoder
 from components.learning.objective import Objective
+from components.learning.training import Learner
 from components.model.lldif import StageOne
 from components.model.weights import fill
-from components.records import Report
+from components.records import CLEAN, Report
 from components.stages.training import WATCHED, TrainingParams, Workplace, beside
 
 
@@ -42,9 +42,11 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, None]:
     decoder = Decoder(network) if config.reconstruction_weight else None
     knows_clean = config.clean_share > 0 or params.model.prior.sees == "clean"
     yield from place.fit(
-        beside(network, decoder),
-        loss=lambda batch, progress: losses.stage_one(network, batch, config, objective, decoder),
-        answer=lambda images, labels: network(images, labels),
+        Learner(
+            beside(network, decoder),
+            loss=lambda batch, progress: losses.stage_one(network, batch, config, objective, decoder),
+            answer=lambda images, labels: network(images, labels),
+        ),
         course=params.course(
             "train_prior",
             params.train_prior.epochs,

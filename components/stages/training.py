@@ -12,15 +12,16 @@ from torch import nn
 
 from components import atomic
 from components.config import Config
-from components.data.table import DarkFaces, Faces, read_dark, read_split
+from components.data.table import Faces, read_split
 from components.learning import inference
 from components.learning.batches import Batches
 from components.learning.calibration import adjusted, fit_temperature
 from components.learning.compute import Compute
 from components.learning.objective import ObjectiveConfig, log_shares, targets_of
 from components.learning.optim import OptimConfig
-from components.learning.training import Answer, Course, Loss, epoch_history, fit
+from components.learning.training import Course, Learner, epoch_history, fit
 from components.lowlight.camera import Camera
+from components.lowlight.table import DarkFaces, read_dark
 from components.model.lldif import FacesConfig, ModelConfig
 from components.records import Report
 
@@ -83,16 +84,14 @@ class Workplace:
 
     def fit(
         self,
-        network: nn.Module,
-        loss: Loss,
-        answer: Answer,
+        learner: Learner,
         course: Course,
         objective: ObjectiveConfig,
         watched: float = WATCHED,
     ) -> Iterator[Report]:
         """Train; accuracy is followed on valid, at the rung nearest to the exposure `watched`."""
         targets, watch = targets_of(self.train, objective), self.valid.at(self.valid.rung(watched))
-        return fit(network, loss, answer, self.train, targets, watch, course, self.checkpoint, self.keep)
+        return fit(learner, self.train, targets, watch, course, self.checkpoint, self.keep)
 
     def answering(self, network: nn.Module, objective: ObjectiveConfig, inference_config: Inference) -> dict[str, Any]:
         """What belongs to an answer beside the weights: the temperature is fitted on valid, over all exposures."""

@@ -25,10 +25,10 @@ from benchmarks.comparison.budget import Cost
 from benchmarks.comparison.jobs import Arena, Job
 from components import experiment
 from components.config import ConfigError
-from components.data.table import read_dark
 from components.learning import checkpoint, inference
 from components.learning.compute import own_precision
 from components.learning.metrics import score
+from components.lowlight.table import read_dark
 from components.model.presets import PRESETS
 from components.records import Report, file_sha256
 

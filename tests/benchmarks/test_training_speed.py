@@ -36,9 +36,9 @@ def test_a_round_learns_from_every_batch_and_counts_all_its_time(params, monkeyp
     rival = training.rivals_of(params.model, params)[name]
     network = rival.network
     before = network.llformer.head.weight.detach().clone()
-    learn = training.learner(rival, params, compiled=False)
+    step = training.step_of(rival, params, compiled=False)
     there = training.on_device(faces, faces.votes, training.device())
-    spent = training.one_round(learn, training.stream(params, there, 0), lambda: float(next(ticks)))
+    spent = training.one_round(step, training.stream(params, there, 0), lambda: float(next(ticks)))
     assert (spent.data, spent.compute, spent.step) == (1, 1, 2)
     assert next(ticks) == 3 * training.STEPS
     assert not torch.equal(network.llformer.head.weight, before)

@@ -14,7 +14,7 @@ from torch import nn
 
 from components.data.faces import EMOTIONS, render_faces
 from components.data.images import encode
-from components.data.table import DarkFaces, Faces, face_id
+from components.data.table import Faces, face_id
 from components.learning import losses
 from components.learning.batches import Batches
 from components.learning.compute import Compute
@@ -22,6 +22,7 @@ from components.learning.objective import Objective, ObjectiveConfig
 from components.learning.optim import OptimConfig
 from components.learning.training import Course
 from components.lowlight.camera import Camera
+from components.lowlight.table import DarkFaces
 from components.model.diffusion import DiffusionConfig
 from components.model.layers import Modulation
 from components.model.light import LightConfig

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from components.data import table
+from components.lowlight.table import read_dark
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_stages_print_reports_as_json_lines_and_make_their_tables(tmp_path, repo
         "train": {3}, "valid": {2}, "test": {1}
     }  # fmt: skip
     assert len(table.read_split(folder / "faces.parquet", "train").ids) == 21
-    dark = table.read_dark(folder / "dark_valid.parquet")
+    dark = read_dark(folder / "dark_valid.parquet")
     assert dark.exposures.tolist() == [1.0] * 14 + [0.05] * 14
 
 

@@ -69,7 +69,7 @@ def test_a_corrupted_table(clone: Clone, damage: str):
     content[len(content) // 2] ^= 0xFF
     table.write_bytes({"cut": content[:-50], "flip": content, "empty": b"", "text": b"no table"}[damage])
     done = clone.run("lldif", "stage", "train_diffusion", "demo", code=1)
-    assert "faces.parquet" in one_line(done) or "face table damaged" in one_line(done)
+    assert "faces.parquet: " in one_line(done)
     assert clone.champion() == 1
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.data import table
 from components.data.table import Faces
+from components.lowlight.table import write_dark
 from flows import scoring
 
 CLASSES = ("calm", "glad", "cross")
@@ -27,7 +27,7 @@ def test_answers_stand_beside_the_id_exposure_label_and_votes_of_their_face(tmp_
     images = np.repeat(np.arange(5, dtype=np.uint8) * 51, 16).reshape(5, 4, 4, 1)
     votes = np.random.default_rng(1).dirichlet(np.ones(3), 5).astype(np.float32)
     faces = Faces([f"f{n}" for n in range(5)], images, votes.argmax(1), votes, CLASSES)
-    table.write_dark(tmp_path / "dark.parquet", [(faces, 1.0, images), (faces, 0.2, images // 5)], CLASSES)
+    write_dark(tmp_path / "dark.parquet", [(faces, 1.0, images), (faces, 0.2, images // 5)], CLASSES)
     monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 3)
     assert scoring.predict(Brightness(), tmp_path / "dark.parquet", tmp_path / "out.parquet") == {"rows": 10}
     found = pd.read_parquet(tmp_path / "out.parquet")

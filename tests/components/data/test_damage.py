@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.data import table
-from components.data.table import DarkFaces, Faces
+from components.data.table import Faces
+from components.lowlight.table import DarkFaces, read_dark, write_dark
 from components.records import DataError
 
 SEED = 20261122
@@ -34,7 +35,7 @@ def whole_dark(tmp_path_factory, noise_faces) -> Path:
     images = np.stack([face.pixels for face in faces])
     labels = np.array([face.label for face in faces])
     rows = Faces([table.face_id(i) for i in images], images, labels, 0.8 * VOTES[labels] + np.float32(0.2 / 3), CLASSES)
-    table.write_dark(path, [(rows, 1.0, images), (rows, 0.2, images // 5)], CLASSES)
+    write_dark(path, [(rows, 1.0, images), (rows, 0.2, images // 5)], CLASSES)
     return path
 
 
@@ -81,8 +82,8 @@ def test_damage_in_the_middle_of_a_column_is_noticed_even_by_one_bit(tmp_path, w
     data = bytearray(whole.read_bytes())
     data[chunk.data_page_offset + chunk.total_compressed_size - 2] ^= 1
     (tmp_path / "t").write_bytes(data)
-    with pytest.raises(DataError, match=r"^face table damaged in row group 0 [^\n]*; make it again$"):
-        list(table.batches(table.open_table(tmp_path / "t"), table.SCHEMA.names))
+    with pytest.raises(DataError, match=r"t: damaged in row group 0 [^\n]*; make it again$"):
+        list(table.batches(tmp_path / "t", table.SCHEMA.names))
 
 
 def test_damage_in_the_footer_never_ends_in_a_traceback(tmp_path, whole):
@@ -111,7 +112,7 @@ def test_a_table_cut_short_is_noticed(tmp_path, whole, draw):
 
 
 def test_dark_faces_come_back_rung_by_rung(whole_dark, noise_faces):
-    dark = table.read_dark(whole_dark)
+    dark = read_dark(whole_dark)
     images = np.stack([face.pixels for face in noise_faces("valid", 6)])
     assert dark.exposures.tolist() == [1.0] * 6 + [0.2] * 6
     assert np.array_equal(dark.images, np.concatenate([images, images // 5]))
@@ -125,12 +126,12 @@ def test_dark_faces_come_back_rung_by_rung(whole_dark, noise_faces):
 
 
 def test_the_same_dark_faces_give_the_same_bytes(tmp_path, whole_dark):
-    dark = table.read_dark(whole_dark)
+    dark = read_dark(whole_dark)
     parts = []
     for rung in (1.0, 0.2):
         at = dark.at(rung)
         parts.append((Faces(at.ids, at.images, at.labels, at.votes, at.classes), rung, at.images))
-    table.write_dark(tmp_path / "d", parts, CLASSES)
+    write_dark(tmp_path / "d", parts, CLASSES)
     assert (tmp_path / "d").read_bytes() == whole_dark.read_bytes()
 
 
@@ -141,7 +142,7 @@ def test_damage_among_dark_rows_is_noticed(tmp_path, whole_dark, draw):
     (tmp_path / "d").write_bytes(data)
     line = ""
     try:
-        assert same(table.read_dark(tmp_path / "d"), table.read_dark(whole_dark))
+        assert same(read_dark(tmp_path / "d"), read_dark(whole_dark))
     except DataError as error:
         line = str(error)
     assert not line or re.fullmatch("[^\n]*make it again", line)
@@ -157,5 +158,5 @@ def test_a_failure_while_dark_faces_are_made_leaves_no_file(tmp_path):
         raise DataError("no more")
 
     with pytest.raises(DataError):
-        table.write_dark(tmp_path / "d", parts(), CLASSES)
+        write_dark(tmp_path / "d", parts(), CLASSES)
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ import pytest
 
 from components.data import table
 from components.data.images import encode
+from components.lowlight.table import read_dark
 from components.records import DataError, Reject
 
 CLASSES = ("calm", "glad", "cross")
@@ -226,7 +227,7 @@ def test_a_table_that_is_not_there_is_one_line(tmp_path):
         table.read_split(tmp_path / "nowhere", "train")
 
 
-@pytest.mark.parametrize("read", [lambda path: table.read_split(path, "train"), table.read_dark])
+@pytest.mark.parametrize("read", [lambda path: table.read_split(path, "train"), read_dark])
 def test_a_table_without_a_label_is_one_line(tmp_path, read):
     image = encode(np.zeros((4, 4, 3), np.uint8))
     columns = {"id": ["a"], "image": [image], "label": [None], "split": ["train"], "exposure": [1.0]}

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.data.table import CLEAN, Faces
+from components.data.table import Faces
 from components.learning.batches import Batches, augment, batch_count, epoch_batches, exposures, on_device
 from components.lowlight.camera import photograph
 from components.lowlight.noise import keys_of
+from components.records import CLEAN
 
 CPU = torch.device("cpu")
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.data.table import DarkFaces
 from components.learning import evaluation
 from components.learning.evaluation import Predictions, Resampling
 from components.learning.metrics import accuracy
+from components.lowlight.table import DarkFaces
 from components.records import DataError
 
 # figures that are not linear in the faces: a resample, which repeats some, has them higher or lower on the whole

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from components.data.faces import EMOTIONS
-from components.data.table import DarkFaces
 from components.learning import losses
 from components.learning.compute import prepare
 from components.learning.metrics import accuracy
 from components.learning.objective import Objective, ObjectiveConfig
-from components.learning.training import fit
+from components.learning.training import Learner, fit
+from components.lowlight.table import DarkFaces
 from components.model.lldif import StageOne
 from components.stages.darken import darken
 
@@ -29,7 +29,7 @@ def trained(tmp_path_factory, drawn_faces, course, camera, small_model, embedded
     aim = Objective.of(ObjectiveConfig(targets="votes", balance="none", strength=0.0), train)
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
     loss = lambda batch, progress: losses.stage_one(network, batch, stage_one_loss(), aim)  # noqa: E731
-    return network, watch, list(fit(network, loss, network, train, train.votes, watch, plan, path))
+    return network, watch, list(fit(Learner(network, loss, network), train, train.votes, watch, plan, path))
 
 
 def test_unseen_people_are_recognised_far_above_chance(trained):

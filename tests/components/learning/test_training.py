@@ -13,7 +13,7 @@ import torch
 from components.data.table import Faces
 from components.learning import checkpoint, inference, losses
 from components.learning.compute import prepare
-from components.learning.training import DivergedError, epochs_done, fit, watch_accuracy
+from components.learning.training import DivergedError, Learner, epochs_done, fit, watch_accuracy
 from components.model.baselines import Plain
 from components.model.lldif import FacesConfig, LLDif, StageOne
 
@@ -53,7 +53,8 @@ class Run:
             self.network = LLDif(model, diffusion(), FACES)
             config = stage_two_loss(logit_weight=0.5, prior_phase=0.4)
             loss = lambda batch, progress: losses.stage_two(self.network, teacher, batch, progress, config, aim)  # noqa: E731
-        self.reports = fit(self.network, loss, answer, rows, rows.votes, watched(rows), course, self.path)
+        self.learner = Learner(self.network, loss, answer)
+        self.reports = fit(self.learner, rows, rows.votes, watched(rows), course, self.path)
 
     def weights(self, folder: Path) -> bytes:
         inference.save(folder / "model", self.network, {})
@@ -163,6 +164,5 @@ def test_watching_neither_trains_nor_depends_on_the_batch(start, rows, watched):
     some = dataclasses.replace(
         watched(rows), images=np.repeat(rows.images, 5, axis=0), labels=np.repeat(rows.labels, 5)
     )
-    accuracy = watch_accuracy(run.network, lambda x, labels: run.network(x), some)
-    assert accuracy == watch_accuracy(run.network, lambda x, labels: run.network(x), watched(rows))
+    assert watch_accuracy(run.learner, some) == watch_accuracy(run.learner, watched(rows))
     assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())

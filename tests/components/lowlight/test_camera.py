@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from components.data.table import CLEAN
 from components.lowlight import camera as module
 from components.lowlight.camera import Camera, develop, develop_colour, draw_scene, photograph, record
 from components.lowlight.colour import HIGHLIGHT, decode
 from components.lowlight.jpeg import jpeg
 from components.lowlight.mosaic import bayer_sites, plane_sites
 from components.lowlight.noise import keys_of
+from components.records import CLEAN
 from components.stages.darken import darken
 
 LADDER = (1.0, 0.2, 0.05, 0.02, 0.01, 0.005)

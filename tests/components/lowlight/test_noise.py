@@ -16,7 +16,7 @@ SEEDS = [1, 20261122]
 STREAMS = [
     *(camera.PHOTONS, camera.READ, camera.ROW, camera.POOLS, camera.COLOUR_MATRIX, camera.WHITE_BALANCE),
     *(camera.WHITE_BALANCE_ERROR, camera.JPEG_QUALITY, gamma.CURVE, gamma.NOISE),
-    *(losses.CHAIN_START, losses.CHAIN_KIND, losses.CHAIN_STEP, losses.LABEL_TOLD, losses.PRIOR_KNOWN),
+    *(losses.CHAIN_START, losses.CHAIN_KIND, losses.CHAIN_STEP, losses.LABEL_TOLD, losses.PRIOR_WITHHELD),
     *(losses.PRIOR_NOISE, losses.SHOWN_CLEAN),
     *(batches.FLIP, batches.SHIFT, batches.EXPOSURE, batches.CLEAN_SHARE, batches.DARKER),
 ]

@@ -18,6 +18,7 @@ from components.learning.metrics import majority_share
 from components.lowlight import gamma
 from components.lowlight.camera import photograph
 from components.lowlight.noise import keys_of
+from components.lowlight.table import read_dark
 from components.records import DataError, file_sha256
 from components.stages.evaluate import MODELS
 
@@ -138,7 +139,7 @@ def test_dark_faces_are_the_faces_of_their_split_at_every_rung(done):
     for split in ("valid", "test"):
         faces, dark = (
             table.read_split(folder / "faces.parquet", split),
-            table.read_dark(folder / f"dark_{split}.parquet"),
+            read_dark(folder / f"dark_{split}.parquet"),
         )
         assert dark.ids == faces.ids * 3
         assert np.array_equal(dark.at(1.0).images, faces.images)
@@ -149,7 +150,7 @@ def test_dark_faces_are_the_faces_of_their_split_at_every_rung(done):
 
 def test_the_ladder_is_drawn_from_the_faces_id_and_its_exposure(done, params):
     folder, _, _ = done
-    faces, dark = table.read_split(folder / "faces.parquet", "test"), table.read_dark(folder / "dark_test.parquet")
+    faces, dark = table.read_split(folder / "faces.parquet", "test"), read_dark(folder / "dark_test.parquet")
     clean = torch.from_numpy(faces.images).permute(0, 3, 1, 2)
     for exposure in (0.2, 0.05):
         keys = keys_of(faces.ids, [exposure] * 14, 0)
@@ -160,14 +161,14 @@ def test_the_ladder_is_drawn_from_the_faces_id_and_its_exposure(done, params):
 def test_the_other_darkness_is_a_table_of_its_own_at_no_exposure(done):
     """So neither a training, which has no such table, nor a gate, which selects by exposure, can meet it."""
     folder, _, _ = done
-    faces, dark = table.read_split(folder / "faces.parquet", "valid"), table.read_dark(folder / "gamma_valid.parquet")
+    faces, dark = table.read_split(folder / "faces.parquet", "valid"), read_dark(folder / "gamma_valid.parquet")
     assert (dark.ids, np.isnan(dark.exposures).all()) == (faces.ids, True)
     assert np.array_equal(dark.votes, faces.votes)
     keys = keys_of(faces.ids, [0.0] * 21, 0)
     expected = gamma.darken(torch.from_numpy(faces.images).permute(0, 3, 1, 2), keys)
     assert np.array_equal(dark.images, expected.permute(0, 2, 3, 1).numpy())
     for split in ("valid", "test"):
-        assert set(table.read_dark(folder / f"dark_{split}.parquet").exposures) == {1.0, 0.2, 0.05}
+        assert set(read_dark(folder / f"dark_{split}.parquet").exposures) == {1.0, 0.2, 0.05}
     assert set(evaluation.read(folder / "predictions.parquet", "candidate").exposures) == {1.0, 0.2, 0.05}
 
 
@@ -181,7 +182,7 @@ def test_a_history_has_a_row_for_each_epoch_as_it_was_reported(done):
 def test_scores_and_plot_points_are_those_of_the_predictions(done):
     folder, reports, _ = done
     scores, points = (read(folder, name) for name in ("scores.json", "darkness.json"))
-    dark, other = (table.read_dark(folder / f"{name}_valid.parquet") for name in ("dark", "gamma"))
+    dark, other = (read_dark(folder / f"{name}_valid.parquet") for name in ("dark", "gamma"))
     assert scores["majority"] == round(majority_share(dark.labels), 4)
     assert scores["votes_entropy"] == 0  # nobody voted on drawn faces
     for number, model in enumerate(("candidate", "baseline")):
@@ -241,7 +242,7 @@ def read(folder: Path, name: str) -> Any:
 
 def test_predictions_are_what_the_models_answer(done):
     folder, _, _ = done
-    dark = table.read_dark(folder / "dark_valid.parquet")
+    dark = read_dark(folder / "dark_valid.parquet")
     for model, file in (("candidate", "lldif"), ("baseline", "baseline")):
         one = inference.load(folder / f"{file}.safetensors")
         assert (one.faces.shape, one.faces.classes) == ((64, 64, 3), dark.classes)
