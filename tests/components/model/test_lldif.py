@@ -190,8 +190,7 @@ def test_the_encoder_of_the_condition_learns_unless_it_is_frozen(small_model, di
     assert all((parameter.grad is None) == frozen for parameter in network.image_encoder.parameters())
 
 
-@pytest.mark.parametrize("predicts", ["z0", "noise"])
-@pytest.mark.parametrize("form", ["chain", "mlp"])
+@pytest.mark.parametrize(("form", "predicts"), [("chain", "z0"), ("chain", "noise"), ("mlp", "z0")])
 def test_the_prior_loss_reaches_the_condition_and_the_denoiser_but_no_frozen_weight(
     small_model, diffusion, predicts, form
 ):
