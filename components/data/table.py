@@ -217,14 +217,15 @@ def notes(table: pq.ParquetFile) -> dict[str, Any]:
 def batches(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
     """Row groups of a table as columns of Python values. Raises DataError where it cannot be read."""
     table = open_table(path)
-    try:
-        for group in range(table.num_row_groups):
+    for group in range(table.num_row_groups):
+        try:
             rows = table.read_row_group(group, columns=columns)
-            if any(rows[name].null_count for name in columns):
-                raise DataError(f"{path}: damaged in row group {group} (a value is missing); make it again")
-            yield {name: rows[name].to_pylist() for name in columns}
-    except DAMAGE as error:
-        raise DataError(f"{path}: damaged in row group {group} ({first_line(error)}); make it again") from None
+            values = {name: rows[name].to_pylist() for name in columns}
+        except DAMAGE as error:
+            raise DataError(f"{path}: damaged in row group {group} ({first_line(error)}); make it again") from None
+        if any(rows[name].null_count for name in columns):
+            raise DataError(f"{path}: damaged in row group {group} (a value is missing); make it again")
+        yield values
 
 
 def class_counts(path: Path) -> dict[str, dict[str, int]]:

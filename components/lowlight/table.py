@@ -78,6 +78,7 @@ def read_dark(path: Path) -> DarkFaces:
     for batch in batches(path, SCHEMA.names):
         for name, values in batch.items():
             columns[name] += values
+    classes = tuple(notes(open_table(path))["classes"])
     try:
         return DarkFaces(
             [str(identity) for identity in columns["id"]],
@@ -85,7 +86,7 @@ def read_dark(path: Path) -> DarkFaces:
             np.stack([decode(image) for image in columns["image"]]),
             np.array(columns["label"], dtype=np.int64),
             np.array(columns["votes"], dtype=np.float32),
-            tuple(notes(open_table(path))["classes"]),
+            classes,
         )
     except DAMAGE as error:
         raise DataError(f"{path}: a face is damaged ({first_line(error)}); make it again") from None

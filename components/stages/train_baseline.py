@@ -35,7 +35,7 @@ class Params(TrainingParams):
 
     @model_validator(mode="after")
     def _rare_classes_gain_once(self) -> "Params":
-        self.inference.with_objective(self.objective)
+        self.inference.check_beside(self.objective)
         return self
 
 

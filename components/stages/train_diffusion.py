@@ -40,7 +40,7 @@ class Params(train_prior.Params):
 
     @model_validator(mode="after")
     def _sections_go_together(self) -> "Params":
-        self.inference.with_objective(self.objective)
+        self.inference.check_beside(self.objective)
         first, second = self.train_prior, self.train_diffusion
         if second.one_schedule != (first.epochs_after > 0):
             needed = "the epochs of stage 2" if second.one_schedule else "0"

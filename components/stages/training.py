@@ -34,7 +34,7 @@ class Inference(Config):
     flip_average: bool  # the mean for a face and its mirror image, at twice the cost
     adjustment: float = Field(ge=0, le=1)  # how far rare classes are answered as if all were equally common; 1 is full
 
-    def with_objective(self, objective: ObjectiveConfig) -> None:
+    def check_beside(self, objective: ObjectiveConfig) -> None:
         """Raises ValueError where rare classes would gain twice, in the loss and in the answer."""
         if self.adjustment and objective.balance != "none":
             raise ValueError(f"inference.adjustment: with objective.balance {objective.balance}, allowed is 0")

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -84,6 +85,17 @@ def test_damage_in_the_middle_of_a_column_is_noticed_even_by_one_bit(tmp_path, w
     (tmp_path / "t").write_bytes(data)
     with pytest.raises(DataError, match=r"t: damaged in row group 0 [^\n]*; make it again$"):
         list(table.batches(tmp_path / "t", table.SCHEMA.names))
+
+
+def test_a_value_that_is_missing_is_named_once(tmp_path, whole):
+    rows = pq.read_table(whole)
+    gone = rows.set_column(
+        rows.schema.get_field_index("label"), rows.schema.field("label"), pa.nulls(len(rows), pa.int8())
+    )
+    pq.write_table(gone, tmp_path / "t")
+    with pytest.raises(DataError) as error:
+        table.read_split(tmp_path / "t", "train")
+    assert str(error.value) == f"{tmp_path / 't'}: damaged in row group 0 (a value is missing); make it again"
 
 
 def test_damage_in_the_footer_never_ends_in_a_traceback(tmp_path, whole):
