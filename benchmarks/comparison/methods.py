@@ -97,6 +97,13 @@ def ablation(name: str, says: str, overrides: Mapping[str, Any], prior_share: fl
 
 
 STOP: Mapping[str, Any] = {"train_diffusion.loss.stop_gradient": True}
+DRAWS: Mapping[str, Any] = {  # diffusion by the book (Ho et al. 2020): a model of Z's distribution, not of its mean
+    **STOP,
+    "diffusion.reverse_noise": True,
+    "train_diffusion.loss.kl_weight": 0.0,
+    "train_diffusion.loss.l1_weight": 0.0,
+    "train_diffusion.loss.denoising_weight": 1.0,
+}
 CLEAN_TEACHER: Mapping[str, Any] = {
     "train_prior.loss.clean_share": 1.0,
     "train_diffusion.loss.teacher_sees": "clean",
@@ -203,6 +210,7 @@ ABLATIONS = (
     ablation(
         "denoising", "one denoising step learned beside the chain", {"train_diffusion.loss.denoising_weight": 1.0}
     ),
+    ablation("posterior", "Z-hat is a draw: the denoiser learns by its own loss alone, steps back have noise", DRAWS),
     ablation(
         "half_inferred",
         "Z-hat is withheld from the recogniser for half of the faces",
@@ -253,6 +261,13 @@ ASKED = (
         {**PAPER, **ADAMW, "diffusion.samples": 8},
         prior_share=PAPER_SHARE,
         asks="lldif_paper",
+    ),
+    Method(
+        "lldif_posterior_eight_chains",
+        "lldif",
+        "lldif_posterior's own weights: K = 8",
+        {**DRAWS, "diffusion.samples": 8},
+        asks="lldif_posterior",
     ),
     asked("unadjusted", "no adjustment", {"inference.adjustment": 0.0}),
     asked("half_adjusted", "adjustment .5: rare classes at more of the others' cost", {"inference.adjustment": 0.5}),

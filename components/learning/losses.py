@@ -137,7 +137,7 @@ def stage_two(
         z = teacher.true_prior(dark, clean, batch.labels)
     condition = network.condition_of(dark)
     start = chain_start(z, batch.keys, network.denoiser.plan.abar[-1], config.pure_noise_share)
-    inferred = network.denoiser(start, condition)
+    inferred = network.denoiser(start, condition, batch.keys)
     total = config.kl_weight * prior_divergence(z, inferred) + config.l1_weight * F.l1_loss(inferred, z)
     if config.denoising_weight:
         total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)

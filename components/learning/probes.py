@@ -16,7 +16,7 @@ from components.learning.bootstrap import paired
 from components.learning.calibration import Calibration
 from components.learning.evaluation import Resampling, rounded
 from components.learning.metrics import score
-from components.model.lldif import LLDif, StageOne
+from components.model.lldif import STORED_STARTS, LLDif, StageOne
 
 FACES_AT_ONCE = 256
 STEPS = {"one_step": 1, "two_steps": 2, "four_steps": 4, "eight_steps": 8}
@@ -97,11 +97,10 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
     taught: dict[str, list[Tensor]] = {name: [] for name in told}
     for part in torch.arange(len(labels)).split(FACES_AT_ONCE):
         dark, clean = _images(faces.dark[part], place), _images(faces.clean[part], place)
-        seen = network.see(dark)
-        chains.append(torch.stack([network.infer_prior(seen, start.expand(len(part), -1)) for start in network.starts]))
-        first, condition = network.starts[:1].expand(len(part), -1), network.condition_of(seen)
+        condition = network.condition_of(network.see(dark))
+        chains.append(torch.stack([network.infer_prior(condition, chain) for chain in range(STORED_STARTS)]))
         for name, denoiser in denoisers.items():
-            by_steps[name].append(denoiser(first, condition))
+            by_steps[name].append(denoiser(network.starts[0].expand_as(condition), condition, torch.zeros_like(part)))
         seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
         for name, (given, heard) in told.items():
             taught[name].append(stage_one.true_prior(seen_dark, seen_clean, given[part], heard[part]))

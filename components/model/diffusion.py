@@ -8,7 +8,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from components.config import Config
+from components.lowlight.noise import normal
 from components.model.schedule import predicted_z0, sample, schedule
+
+REVERSE_NOISE = 32  # a stream of random numbers beside those of the camera and the losses
 
 
 class DiffusionConfig(Config):
@@ -18,6 +21,7 @@ class DiffusionConfig(Config):
     steps: int = Field(ge=1, le=64)  # T
     predicts: Literal["z0", "noise"]
     blocks: int = Field(ge=1)
+    reverse_noise: bool  # each step draws from its posterior (Ho et al. 2020); else it takes the mean [D]
     samples: int = Field(ge=1, le=8)  # K, the chains that are averaged
     voice: float = Field(ge=0, lt=1)  # share of the answer that is Z-hat's own, by the classes' prompts it is near to
 
@@ -25,6 +29,8 @@ class DiffusionConfig(Config):
     def _an_mlp_is_given_no_noise(self) -> "DiffusionConfig":
         if self.form == "mlp" and self.predicts == "noise":
             raise ValueError("predicts: with form mlp, allowed is z0")
+        if self.form == "mlp" and self.reverse_noise:
+            raise ValueError("reverse_noise: with form mlp, allowed is false")
         return self
 
 
@@ -41,11 +47,18 @@ class Denoiser(nn.Module):
         )
         self.leave = nn.Linear(channels, channels)
 
-    def forward(self, start: Tensor, condition: Tensor) -> Tensor:
-        """Z-hat (B, C) from chains that start at `start` (B, C), given `condition` (B, C)."""
+    def forward(self, start: Tensor, condition: Tensor, keys: Tensor) -> Tensor:
+        """Z-hat (B, C) from chains that start at `start` (B, C), given `condition` (B, C).
+
+        Where steps are draws, the noise is a function of `keys` (B,) int64.
+        """
         if self.config.form == "mlp":
             return self.predict(torch.zeros_like(start), 0, condition)
-        return sample(lambda z, t: self.z0(z, t, condition), start, self.plan)
+        noise = None
+        if self.config.reverse_noise:
+            drawn = normal(keys, REVERSE_NOISE, self.plan.steps * start.shape[1])
+            noise = drawn.view(len(keys), self.plan.steps, -1).movedim(1, 0)
+        return sample(lambda z, t: self.z0(z, t, condition), start, self.plan, noise)
 
     def asked_in(self, steps: int) -> "Denoiser":
         """The same weights, in another number of steps T than they were trained in."""

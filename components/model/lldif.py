@@ -127,9 +127,13 @@ class LLDif(GuidedRecogniser):
         """c (B, C_z): what the dark image says of the prior, by PNET_2 [L]."""
         return self.condition(self.image_encoder(seen))
 
-    def infer_prior(self, seen: Seen, start: Tensor) -> Tensor:
-        """Z-hat (B, C_z) from the dark image alone [P], for chains that start at `start` (B, C_z)."""
-        return self.denoiser(start, self.condition_of(seen))
+    def infer_prior(self, condition: Tensor, chain: int) -> Tensor:
+        """Z-hat (B, C_z) given what the dark image alone says [P] (B, C_z), by one of the stored chains.
+
+        It starts from the same noise for every face, and meets the same on its way where there is any.
+        """
+        number = torch.full((len(condition),), chain, device=condition.device)
+        return self.denoiser(self.starts[chain].expand_as(condition), condition, number)
 
     def similarity(self, z: Tensor) -> Tensor:
         """Scaled cosine between each Z-hat (B, C_z) and each class's prompt, as stage 1 left them: logits (B, K)."""
@@ -147,8 +151,6 @@ class LLDif(GuidedRecogniser):
         """Log-probabilities (B, K), averaged over as many chains as the denoiser's config says."""
         seen = self.see(images)
         condition = self.condition_of(seen)
-        answers = [
-            self.answer(seen, self.denoiser(start.expand(len(images), -1), condition))
-            for start in self.starts[: self.denoiser.config.samples]
-        ]
+        chains = range(self.denoiser.config.samples)
+        answers = [self.answer(seen, self.infer_prior(condition, chain)) for chain in chains]
         return torch.stack(answers).logsumexp(dim=0) - torch.tensor(float(len(answers))).log()

@@ -9,12 +9,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Schedule:
-    """beta_t, abar_t and the posterior's weights, each a tuple of T numbers, t = 1 .. T."""
+    """beta_t, abar_t, the posterior's weights and its deviation, each a tuple of T numbers, t = 1 .. T."""
 
     beta: tuple[float, ...]
     abar: tuple[float, ...]
     weight_z0: tuple[float, ...]
     weight_zt: tuple[float, ...]
+    deviation: tuple[float, ...]  # 0 at t = 1
 
     @property
     def steps(self) -> int:
@@ -31,7 +32,8 @@ def schedule(steps: int) -> Schedule:
     before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
     weight_z0 = before.sqrt() * beta / (1 - abar)
     weight_zt = (1 - beta).sqrt() * (1 - before) / (1 - abar)
-    return Schedule(*(tuple(values.tolist()) for values in (beta, abar, weight_z0, weight_zt)))
+    deviation = (beta * (1 - before) / (1 - abar)).sqrt()
+    return Schedule(*(tuple(values.tolist()) for values in (beta, abar, weight_z0, weight_zt, deviation)))
 
 
 def predicted_z0(z_t: Tensor, noise: Tensor, abar: float) -> Tensor:
@@ -39,11 +41,14 @@ def predicted_z0(z_t: Tensor, noise: Tensor, abar: float) -> Tensor:
     return (z_t - (1 - abar) ** 0.5 * noise) / abar**0.5
 
 
-def sample(denoise: Callable[[Tensor, int], Tensor], z: Tensor, plan: Schedule) -> Tensor:
-    """Unroll all T reverse steps from Z_T (B, C): the posterior mean at each, no noise added [D].
+def sample(denoise: Callable[[Tensor, int], Tensor], z: Tensor, plan: Schedule, noise: Tensor | None = None) -> Tensor:
+    """Unroll all T reverse steps from Z_T (B, C): the posterior's mean at each [D].
 
+    With standard normal `noise` (T, B, C) each step is a draw from the posterior (Ho et al. 2020), the last its mean.
     `denoise(z_t, t)` predicts Z_0. Gradients pass through every step.
     """
     for t in reversed(range(plan.steps)):
         z = plan.weight_z0[t] * denoise(z, t) + plan.weight_zt[t] * z
+        if noise is not None:
+            z = z + plan.deviation[t] * noise[t]
     return z  # (B, C)

@@ -206,7 +206,8 @@ def awake() -> Callable[[nn.Module], nn.Module]:
 @pytest.fixture(scope="session")
 def diffusion() -> Callable[..., DiffusionConfig]:
     """The paper's four steps, and any part by name."""
-    plain = {"form": "chain", "steps": 4, "predicts": "z0", "blocks": 1, "samples": 1, "voice": 0.0}
+    plain = {"form": "chain", "steps": 4, "predicts": "z0", "blocks": 1}
+    plain |= {"reverse_noise": False, "samples": 1, "voice": 0.0}
     return lambda **changes: DiffusionConfig(**(plain | changes))
 
 

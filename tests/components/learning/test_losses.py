@@ -162,7 +162,9 @@ def test_a_decoder_is_asked_for_the_clean_face_at_its_weight(
     assert added(losses.stage_one, first, sample, config=stage_one_loss) == pytest.approx(expected, rel=1e-4)
     z = teacher.true_prior(dark, clean, sample.labels)
     start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 0.5)
-    drawn = decoder(network.recognise(dark, network.infer_prior(dark, start)).scales, 32, 32)
+    drawn = decoder(
+        network.recognise(dark, network.denoiser(start, network.condition_of(dark), sample.keys)).scales, 32, 32
+    )
     expected = 3 * (drawn - clean.planes).abs().mean().item()
     assert added(losses.stage_two, network, teacher, sample, 0.5, config=stage_two_loss) == pytest.approx(
         expected, rel=1e-4
@@ -199,7 +201,7 @@ def test_stage_two_adds_the_weighed_losses_of_the_inferred_prior(small_model, di
     seen = network.see(sample.images)
     z = teacher.true_prior(seen, seen, sample.labels)
     start = losses.chain_start(z, sample.keys, network.denoiser.plan.abar[-1], 1.0)
-    inferred = network.infer_prior(seen, start)
+    inferred = network.denoiser(start, network.condition_of(seen), sample.keys)
     kl, l1 = losses.prior_divergence(z, inferred).item(), (inferred - z).abs().mean().item()
     learnt, taught = network.recognise(seen, inferred), teacher.recognise(seen, z)
     recognise = F.cross_entropy(learnt.logits, sample.labels).item()
@@ -228,7 +230,8 @@ def test_stage_two_infers_the_z_of_the_image_that_stage_one_makes_it_of(
     z = teacher.prior.network(teacher.prior.image_encoder(clean if sees == "clean" else dark))
     config = stage_two_loss(kl_weight=1.0, l1_weight=0.0, pure_noise_share=1.0, prior_phase=0.6)
     total, _ = losses.stage_two(network, teacher, sample, 0.5, config, objective())
-    inferred = network.infer_prior(dark, losses.chain_start(z, sample.keys, 1.0, 1.0))
+    start = losses.chain_start(z, sample.keys, 1.0, 1.0)
+    inferred = network.denoiser(start, network.condition_of(dark), sample.keys)
     assert total.item() == pytest.approx(losses.prior_divergence(z, inferred).item(), rel=1e-4)
 
 

@@ -175,7 +175,9 @@ def test_every_parameter_is_in_exactly_one_group(network, kind):
 def test_frozen_parameters_are_in_no_group(small_model):
     faces = FacesConfig(classes=("a", "b"), shape=(32, 32, 3))
     network = LLDif(
-        small_model(), DiffusionConfig(form="chain", steps=4, predicts="z0", blocks=1, samples=1, voice=0.0), faces
+        small_model(),
+        DiffusionConfig(form="chain", steps=4, predicts="z0", blocks=1, reverse_noise=False, samples=1, voice=0.0),
+        faces,
     )
     held = {id(v) for o in optimizers(network, config()) for group in o.param_groups for v in group["params"]}
     assert not held & {id(value) for value in network.image_encoder.parameters()}

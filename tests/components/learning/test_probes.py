@@ -15,7 +15,7 @@ from components.model.lldif import LLDif, StageOne
 from components.model.llformer import Recognised
 
 FACES = 42
-DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, samples=1, voice=0.0)
+DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, reverse_noise=False, samples=1, voice=0.0)
 AS_IT_IS = Calibration(1.0, (0.0,) * 7)
 IN_STEPS = ["one_step", "two_steps", "four_steps", "eight_steps"]
 OF_LLDIF = ["one_chain", "eight_chains", *IN_STEPS, "zero", "mean", "shuffled", "oracle", "image_shuffled"]
@@ -75,14 +75,15 @@ def tell(network: LLDif, stage_one: StageOne, monkeypatch, right: np.ndarray) ->
     """Z-hat and Z are the label, and the answer is read off Z alone; the faces are told apart by their mean."""
     place = {float(image.mean()): label for image, label in right}
 
-    def infer(seen, start):
+    def read(seen):
         labels = torch.tensor([place[float(image.mean())] for image in seen.planes])
-        return torch.nn.functional.one_hot(labels, 16).float() + 0 * start
+        return torch.nn.functional.one_hot(labels, 16).float()
 
     for stage in (network, stage_one):
         monkeypatch.setattr(stage, "see", lambda images: Seen(images.float(), images.float()))
         monkeypatch.setattr(stage, "recognise", lambda seen, z: Recognised([], z, 5 * z[:, :7]))
-    monkeypatch.setattr(network, "infer_prior", infer)
+    monkeypatch.setattr(network, "condition_of", read)
+    monkeypatch.setattr(network, "infer_prior", lambda condition, chain: condition)
     monkeypatch.setattr(
         stage_one, "true_prior", lambda dark, clean, labels, told: torch.nn.functional.one_hot(labels, 16).float()
     )
@@ -129,7 +130,7 @@ def both(faces: Probed) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_constant_prior_shows_as_no_deviation_though_its_chains_differ(stages, faces, monkeypatch):
     network, stage_one = stages()
-    monkeypatch.setattr(network, "infer_prior", lambda seen, start: start + 0 * seen.planes.mean())
+    monkeypatch.setattr(network, "infer_prior", lambda condition, chain: network.starts[chain] + 0 * condition)
     found = ask(network, stage_one, faces)
     assert found["prior"]["inferred_deviation"] == 0
     assert found["prior"]["chain_deviation"] > 0.5

@@ -175,7 +175,7 @@ def test_clip_stays_frozen_in_both_stages_though_own_encoders_would_learn_on(
     stage_two = LLDif(stage_one.config, diffusion(), faces)
     stage_two.start_from(stage_one, warm=True, frozen_encoder=asked_to_freeze)
     seen = stage_two.train().see(torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8))
-    stage_two.infer_prior(seen, torch.randn(2, config.prior.channels)).square().sum().backward()
+    stage_two.infer_prior(stage_two.condition_of(seen), 0).square().sum().backward()
     towers = [network for network in (*stage_one.modules(), *stage_two.modules()) if type(network) is ClipImageEncoder]
     assert len(towers) == 2
     assert not [name for tower in towers for name, value in tower.named_parameters() if value.requires_grad]

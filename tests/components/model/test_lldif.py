@@ -82,7 +82,7 @@ def test_z_hat_answers_for_its_share_by_its_similarity_to_stage_ones_prompts(sma
     network = awake(LLDif(small_model(), diffusion(voice=voice), faces())).eval()
     network.start_from(stage_one, warm=True, frozen_encoder=False)
     seen = network.see(x := images(5))
-    z = network.infer_prior(seen, network.starts[:1].expand(5, -1))
+    z = network.infer_prior(network.condition_of(seen), 0)
     recognised, own = network.recognise(seen, z).logits.softmax(1), stage_one.prior.similarity(z).softmax(1)
     assert (recognised - own).abs().max() > 0.01
     assert torch.allclose(network(x).exp(), (1 - voice) * recognised + voice * own, atol=1e-6)
@@ -91,7 +91,7 @@ def test_z_hat_answers_for_its_share_by_its_similarity_to_stage_ones_prompts(sma
 def test_the_contrast_of_stage_two_teaches_the_chain_and_moves_no_prompt(small_model, diffusion):
     network = LLDif(small_model(), diffusion(voice=0.5), faces()).train()
     network.start_from(StageOne(small_model(), faces()), warm=True, frozen_encoder=False)
-    inferred = network.infer_prior(network.see(images(6)), torch.randn(6, 16))
+    inferred = network.infer_prior(network.condition_of(network.see(images(6))), 0)
     torch.nn.functional.cross_entropy(network.similarity(inferred), torch.arange(6) % 3).backward()
     for part in (network.image_encoder, network.condition, network.denoiser):
         assert all(parameter.grad.abs().max() > 0 for parameter in part.parameters())
@@ -110,9 +110,10 @@ def test_the_true_prior_is_made_of_the_image_that_the_config_names(small_model, 
     assert torch.equal(network.true_prior(dark, other, labels), z) == (sees == "dark")
 
 
-@pytest.mark.parametrize("samples", [1, 3])
-def test_a_faces_answer_does_not_depend_on_its_batch(small_model, diffusion, samples):
-    network, x = LLDif(small_model(), diffusion(samples=samples), faces()).eval(), images(5)
+@pytest.mark.parametrize(("samples", "noise"), [(1, False), (3, False), (3, True)])
+def test_a_faces_answer_does_not_depend_on_its_batch(small_model, diffusion, samples, noise):
+    network = LLDif(small_model(), diffusion(samples=samples, reverse_noise=noise), faces()).eval()
+    x = images(5)
     together = network(x)
     for number in range(5):
         assert torch.allclose(network(x[number : number + 1])[0], together[number], atol=1e-5)
@@ -122,8 +123,7 @@ def test_a_faces_answer_does_not_depend_on_its_batch(small_model, diffusion, sam
 def test_samples_average_their_probabilities(small_model, diffusion, awake):
     network, x = awake(LLDif(small_model(), diffusion(samples=4), faces())).eval(), images(5)
     seen = network.see(x)
-    starts = network.starts[:4]
-    inferred = [network.infer_prior(seen, start.expand(5, -1)) for start in starts]
+    inferred = [network.infer_prior(network.condition_of(seen), chain) for chain in range(4)]
     one_by_one = [network.recognise(seen, z).logits.softmax(1) for z in inferred]
     assert torch.allclose(network(x).exp(), torch.stack(one_by_one).mean(0), atol=1e-6)
     assert torch.allclose(network(x).exp().sum(1), torch.ones(5), atol=1e-5)
@@ -185,7 +185,8 @@ def test_a_step_of_stage_two_leaves_what_is_frozen_as_it_was_and_moves_the_rest(
 def test_the_encoder_of_the_condition_learns_unless_it_is_frozen(small_model, diffusion, frozen):
     network = LLDif(small_model(), diffusion(), faces())
     network.start_from(StageOne(small_model(), faces()), warm=True, frozen_encoder=frozen)
-    network.train().infer_prior(network.see(images(4)), torch.randn(4, 16)).sum().backward()
+    network.train()
+    network.infer_prior(network.condition_of(network.see(images(4))), 0).sum().backward()
     assert network.image_encoder.training != frozen
     assert all((parameter.grad is None) == frozen for parameter in network.image_encoder.parameters())
 
@@ -195,7 +196,7 @@ def test_the_prior_loss_reaches_the_condition_and_the_denoiser_but_no_frozen_wei
     small_model, diffusion, predicts, form
 ):
     network = LLDif(small_model(), diffusion(predicts=predicts, form=form), faces()).train()
-    inferred = network.infer_prior(network.see(images(6)), torch.randn(6, 16))
+    inferred = network.infer_prior(network.condition_of(network.see(images(6))), 0)
     losses.prior_divergence(torch.randn(6, 16), inferred).backward()
     for part in (network.condition, network.denoiser):
         assert all(parameter.grad.abs().max() > 0 for parameter in part.parameters())
@@ -207,20 +208,44 @@ def test_the_prior_loss_reaches_the_condition_and_the_denoiser_but_no_frozen_wei
 def test_the_denoiser_hears_time_start_and_condition(diffusion, predicts, steps):
     denoiser = Denoiser(16, diffusion(predicts=predicts, steps=steps))
     start, condition = torch.randn(2, 3, 16)
-    inferred = denoiser(start, condition)
+    keys = torch.arange(3)
+    inferred = denoiser(start, condition, keys)
     assert inferred.shape == (3, 16)
-    assert not torch.allclose(denoiser(start + 1, condition), inferred)
-    assert not torch.allclose(denoiser(start, condition + 1), inferred)
+    assert not torch.allclose(denoiser(start + 1, condition, keys), inferred)
+    assert not torch.allclose(denoiser(start, condition + 1, keys), inferred)
+    assert torch.equal(denoiser(start, condition, keys + 1), inferred)
     if steps > 1:
         assert not torch.allclose(denoiser.z0(start, 0, condition), denoiser.z0(start, steps - 1, condition))
+
+
+def test_a_step_that_is_a_draw_is_that_of_its_key(diffusion):
+    denoiser, means = (Denoiser(16, diffusion(reverse_noise=noise)) for noise in (True, False))
+    means.load_state_dict(denoiser.state_dict())
+    start, condition = torch.randn(2, 3, 16)
+    keys = torch.tensor([5, 7, 7])
+    drawn = denoiser(start, condition, keys)
+    assert torch.equal(denoiser(start, condition, keys), drawn)
+    assert torch.allclose(denoiser(start[1:2], condition[1:2], keys[1:2])[0], drawn[1], atol=1e-6)
+    assert ((denoiser(start, condition, keys + 1) - drawn).abs().amax(1) > 1e-3).all()
+    apart = drawn - means(start, condition, keys)  # what noise does to a chain depends on its key alone, nearly
+    assert (apart.abs().amax(1) > 1e-3).all()
+    assert (apart[1] - apart[2]).abs().max() < (apart[0] - apart[1]).abs().max() / 2
+
+
+def test_one_step_takes_the_mean_where_steps_are_draws_too(diffusion):
+    denoiser, means = (Denoiser(16, diffusion(steps=1, reverse_noise=noise)) for noise in (True, False))
+    means.load_state_dict(denoiser.state_dict())
+    start, condition = torch.randn(2, 3, 16)
+    assert torch.equal(*(one(start, condition, torch.arange(3)) for one in (denoiser, means)))
 
 
 def test_the_mlp_has_the_layers_of_the_chain_and_hears_no_noise(diffusion):
     chain, mlp = Denoiser(16, diffusion()), Denoiser(16, diffusion(form="mlp"))
     assert {n: p.shape for n, p in chain.named_parameters()} == {n: p.shape for n, p in mlp.named_parameters()}
     start, condition = torch.randn(2, 3, 16)
-    assert torch.equal(mlp(start, condition), mlp(start + 1, condition))
-    assert not torch.allclose(mlp(start, condition + 1), mlp(start, condition))
+    keys = torch.arange(3)
+    assert torch.equal(mlp(start, condition, keys), mlp(start + 1, condition, keys))
+    assert not torch.allclose(mlp(start, condition + 1, keys), mlp(start, condition, keys))
 
 
 def test_what_the_denoiser_predicts_is_taken_for_the_prior_or_for_the_noise(diffusion):

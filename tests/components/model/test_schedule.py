@@ -23,15 +23,17 @@ def test_four_steps_have_the_numbers_of_the_papers_ancestor():
 @given(steps)
 def test_a_schedule_only_adds_noise(count):
     plan = schedule(count)
-    assert len(plan.beta) == len(plan.abar) == len(plan.weight_z0) == len(plan.weight_zt) == count
+    assert (
+        len(plan.beta) == len(plan.abar) == len(plan.weight_z0) == len(plan.weight_zt) == len(plan.deviation) == count
+    )
     assert all(0 < beta < 1 for beta in plan.beta)
     assert list(plan.abar) == sorted(plan.abar, reverse=True)
-    assert (plan.weight_z0[0], plan.weight_zt[0]) == (pytest.approx(1), 0)
+    assert (plan.weight_z0[0], plan.weight_zt[0], plan.deviation[0]) == (pytest.approx(1), 0, 0)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 64), st.data())
-def test_the_posterior_mean_is_that_of_two_gaussians(count, data):
+def test_the_posterior_is_that_of_two_gaussians(count, data):
     """Bayes: z_{t-1} is N(sqrt(abar') z_0, 1 - abar') and z_t is N(sqrt(1 - beta) z_{t-1}, beta)."""
     plan = schedule(count)
     t = data.draw(st.integers(1, count - 1))
@@ -39,6 +41,24 @@ def test_the_posterior_mean_is_that_of_two_gaussians(count, data):
     precision = 1 / (1 - before) + (1 - beta) / beta
     mean = (before**0.5 * z0 / (1 - before) + (1 - beta) ** 0.5 * zt / beta) / precision
     assert plan.weight_z0[t] * z0 + plan.weight_zt[t] * zt == pytest.approx(mean, rel=1e-6)
+    assert plan.deviation[t] ** 2 == pytest.approx(1 / precision, rel=1e-6)
+
+
+@pytest.mark.parametrize(("count", "of_draws", "of_means"), [(4, 0.672, 0.051), (8, 0.779, 0.011), (64, 0.866, 0.0)])
+def test_chains_of_draws_keep_most_of_the_spread_that_the_denoiser_knows_and_chains_of_means_lose_it(
+    count, of_draws, of_means
+):
+    """The best denoiser of Z ~ N(c, 1) is linear, by Bayes, and so is a step: what is left of 1 is known exactly."""
+    plan, centre, generator = schedule(count), 1.5, torch.Generator().manual_seed(1)
+    start, noise = torch.randn(20000, 1, generator=generator), torch.randn(count, 20000, 1, generator=generator)
+
+    def best(z: torch.Tensor, t: int) -> torch.Tensor:
+        return centre + plan.abar[t] ** 0.5 * (z - plan.abar[t] ** 0.5 * centre)
+
+    draws, means = sample(best, start, plan, noise), sample(best, start, plan)
+    assert draws.std().item() == pytest.approx(of_draws, rel=0.02)
+    assert means.std().item() == pytest.approx(of_means, rel=0.02, abs=1e-3)
+    assert draws.mean().item() == pytest.approx(centre, abs=0.1)
 
 
 @settings(deadline=None, max_examples=30)
