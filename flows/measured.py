@@ -31,9 +31,10 @@ PROBES = {
     "image_shuffled": "its own Z-hat, the image of another face",
 }
 TOLD = {
-    "own_prior": "stage 1, its own Z",
+    "own_prior": "stage 1, shown the image of its Z",
     "without_label": "stage 1, told no label",
     "wrong_label": "stage 1, told a wrong label",
+    "dark_image": "stage 1, shown the dark face",
 }
 COVERAGES = np.arange(1, 21) / 20
 

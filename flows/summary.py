@@ -31,7 +31,12 @@ ASKED = {
     "eight_chains": "eight chains",
     "image_shuffled": "another face's image",
 }
-STAGE_ONE = {"own_prior": "itself", "without_label": "without label", "wrong_label": "with a wrong one"}
+STAGE_ONE = {
+    "own_prior": "itself",
+    "without_label": "without label",
+    "wrong_label": "with a wrong one",
+    "dark_image": "in the dark",
+}
 COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_applicable": "dim"}
 PLAIN_WIDTH = 120  # columns of what goes into a file or a pipe: the same everywhere
 

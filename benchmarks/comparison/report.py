@@ -268,16 +268,26 @@ def listed(values: Iterable[object]) -> str:
 
 
 def recovered(methods: Mapping[str, Sequence[Line]], names: Mapping[str, str]) -> str:
-    """What each method adds to plain's accuracy, as a share of what full light and clean training add."""
-    accuracies = {name: mean_score(runs, "accuracy") for name, runs in methods.items()}
-    dark, light = accuracies[PLAIN], accuracies[CEILING]["clean"]
-    gaps = {rung: light - dark[rung] for rung in DARK if light > dark.get(rung, light)}
+    """What each method adds to plain's accuracy, as a share of what full light and clean training add: over the seeds
+    that all three have.
+    """
+    rungs = dark_rungs(methods)
     rows = [
-        [names[name], *(f"{100 * (found[rung] - dark[rung]) / gap:.0f}" for rung, gap in gaps.items())]
-        for name, found in accuracies.items()
+        [names[name], *_recovered(runs, methods[PLAIN], methods[CEILING], rungs)]
+        for name, runs in methods.items()
         if name not in (PLAIN, CEILING)
     ]
-    return table(["method", *gaps], rows)
+    return table(["method", *rungs], rows)
+
+
+def _recovered(runs: Sequence[Line], plain: Sequence[Line], ceiling: Sequence[Line], rungs: Sequence[str]) -> list[str]:
+    """By rung; no share where there is no gap."""
+    seeds = set.intersection(*({line["seed"] for line in side} for side in (runs, plain, ceiling)))
+    ours, dark, light = (
+        mean_score([line for line in side if line["seed"] in seeds], "accuracy") for side in (runs, plain, ceiling)
+    )
+    gaps = {rung: light["clean"] - dark[rung] for rung in rungs if seeds}
+    return [f"{100 * (ours[rung] - dark[rung]) / gaps[rung]:.0f}" if gaps.get(rung, 0) > 0 else "–" for rung in rungs]
 
 
 def costs(methods: Mapping[str, Sequence[Line]]) -> str:

@@ -29,12 +29,13 @@ PROBES = {  # heads by probe, as components.learning.probes names them
         "image_shuffled": "shuffled image",
     },
     "stage_one": {
-        "own_prior": "stage 1",
+        "own_prior": "stage 1, the image of its Z",
         "without_label": "stage 1, no label",
         "wrong_label": "stage 1, wrong label",
+        "dark_image": "stage 1, dark face",
     },
 }
-NOT_ASKED = {"lldif": "–", "stage_one": "no label enters"}  # an MLP has no steps; our stage 1 is told no label
+NO_LABEL = dict.fromkeys(("without_label", "wrong_label"), "no label enters")  # of our stage 1 neither is asked
 RESAMPLES, CONFIDENCE = 1000, 0.95
 
 
@@ -48,16 +49,17 @@ def probes(methods: Mapping[str, Sequence[Line]]) -> Table:
         found = [line["probes"] for line in runs if line.get("probes")]
         if found:
             cells = [
-                _mean_cell([one[part].get(probe) for one in found], NOT_ASKED[part])
+                _mean_cell([one[part].get(probe) for one in found], NO_LABEL.get(probe, "–"))
                 for part in PROBES
                 for probe in PROBES[part]
             ]
             deviations = [
-                float(np.mean([one["prior"][key] for one in found])) for key in ("inferred_deviation", "true_deviation")
+                float(np.mean([one["prior"][key] for one in found]))
+                for key in ("inferred_deviation", "chain_deviation", "true_deviation")
             ]
-            rows.append([name, found[0]["exposure"], *cells, " / ".join(f"{value:.2f}" for value in deviations)])
+            rows.append([name, found[0]["exposure"], *cells, " / ".join(f"{value:.3f}" for value in deviations)])
     heads = [head for part in PROBES.values() for head in part.values()]
-    return ["method", "exposure", *heads, "deviation of Z-hat / of Z"], rows
+    return ["method", "exposure", *heads, "deviation of Z-hat / across chains / of Z"], rows
 
 
 def _mean_cell(found: Sequence[Mapping[str, float] | None], otherwise: str) -> str:

@@ -51,7 +51,8 @@ def probe(
     prior: the standard deviation across faces, mean over the channels, of Z-hat (one chain) and of stage 1's Z, and
     that of Z-hat across chains. shuffled_gap: accuracy and negative log-likelihood of one chain less those with another
     face's Z-hat, with paired intervals. Stage 1 is shown the image that its Z is made of, and asked without and with a
-    wrong label where a label enters its Z. Both networks are on one device.
+    wrong label where a label enters its Z; "dark_image" shows it the dark face under the same Z. Both networks are on
+    one device.
     """
     priors = _priors(network, stage_one, faces)
     place = network.starts.device
@@ -60,6 +61,8 @@ def probe(
     shown = _images(faces.clean if stage_one.config.prior.sees == "clean" else faces.dark, place)
     as_it_is = Calibration(1.0, (0.0,) * faces.votes.shape[1])
     taught = {name: _calibrated(_answers(stage_one, shown, z), as_it_is) for name, z in priors.taught.items()}
+    in_the_dark = _answers(stage_one, _images(faces.dark, place), priors.taught["own_prior"])
+    taught["dark_image"] = _calibrated(in_the_dark, as_it_is)
     gap = paired([answers["one_chain"]], [answers["shuffled"]], faces.labels, how.weights, how.confidence, faces.votes)
     return {
         "lldif": {name: _figures(given, faces) for name, given in answers.items()},

@@ -74,6 +74,6 @@ def test_what_was_asked_of_z_stands_beside_the_models_own_answer():
     )
     rows = {row["name"]: row for row in found["rows"]}
     assert (rows["Z-hat = 0"]["difference"], rows["Z-hat = 0"]["nll"]) == ("-0.050", "1.250")
-    assert rows["stage 1, its own Z"]["difference"] == "+0.400"
+    assert rows["stage 1, shown the image of its Z"]["difference"] == "+0.400"
     assert len(rows) == len(measured.PROBES) + 1  # where no label enters Z, none is withheld
     assert (found["gap"]["nll"], found["true_deviation"]) == ("+0.000 [-0.010, +0.010]", "0.200")

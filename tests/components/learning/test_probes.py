@@ -52,7 +52,7 @@ def ask(network: LLDif, stage_one: StageOne, faces: Probed, calibration: Calibra
 def test_every_probe_is_there_with_accuracy_and_likelihood(stages, faces):
     found = ask(*stages(), faces)
     assert list(found["lldif"]) == OF_LLDIF
-    assert list(found["stage_one"]) == ["own_prior"]
+    assert list(found["stage_one"]) == ["own_prior", "dark_image"]
     assert all(set(row) == {"accuracy", "nll"} for part in ("lldif", "stage_one") for row in found[part].values())
     assert set(found["shuffled_gap"]) == {"accuracy", "nll"}
     assert found == ask(*stages(), faces)
@@ -119,7 +119,8 @@ def test_the_label_in_z_is_found_by_withholding_it_and_by_lying(stages, faces):
     assert torch.equal(true[faces.labels == 0], true[faces.labels == 0][:1].expand_as(true[faces.labels == 0]))
     assert not torch.allclose(true, wrong)
     found = ask(network, stage_one, faces)
-    assert list(found["stage_one"]) == ["own_prior", "without_label", "wrong_label"]
+    assert list(found["stage_one"]) == ["own_prior", "without_label", "wrong_label", "dark_image"]
+    assert found["stage_one"].pop("dark_image") == found["stage_one"]["own_prior"]  # here Z is made of it
     assert len({row["nll"] for row in found["stage_one"].values()}) == 3
 
 
