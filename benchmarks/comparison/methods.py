@@ -104,6 +104,7 @@ DRAWS: Mapping[str, Any] = {  # diffusion by the book (Ho et al. 2020): a model 
     "train_diffusion.loss.l1_weight": 0.0,
     "train_diffusion.loss.denoising_weight": 1.0,
 }
+FINE_DRAWS: Mapping[str, Any] = {**DRAWS, "diffusion.steps": 8, "diffusion.beta_low": 0.01}
 CLEAN_TEACHER: Mapping[str, Any] = {
     "train_prior.loss.clean_share": 1.0,
     "train_diffusion.loss.teacher_sees": "clean",
@@ -211,6 +212,8 @@ ABLATIONS = (
         "denoising", "one denoising step learned beside the chain", {"train_diffusion.loss.denoising_weight": 1.0}
     ),
     ablation("posterior", "Z-hat is a draw: the denoiser learns by its own loss alone, steps back have noise", DRAWS),
+    ablation("fine_posterior", "the same in eight steps, the last ten times as fine", FINE_DRAWS),
+    ablation("longer_posterior", "the same, with a third of the epochs for stage 1", FINE_DRAWS, prior_share=1 / 3),
     ablation(
         "half_inferred",
         "Z-hat is withheld from the recogniser for half of the faces",
@@ -262,12 +265,17 @@ ASKED = (
         prior_share=PAPER_SHARE,
         asks="lldif_paper",
     ),
-    Method(
-        "lldif_posterior_eight_chains",
-        "lldif",
-        "lldif_posterior's own weights: K = 8",
-        {**DRAWS, "diffusion.samples": 8},
-        asks="lldif_posterior",
+    *(
+        Method(
+            f"{drawn.name}_eight_chains",
+            "lldif",
+            f"{drawn.name}'s own weights: K = 8",
+            {**drawn.overrides, "diffusion.samples": 8},
+            prior_share=drawn.prior_share,
+            asks=drawn.name,
+        )
+        for drawn in ABLATIONS
+        if drawn.overrides.get("diffusion.reverse_noise")
     ),
     asked("unadjusted", "no adjustment", {"inference.adjustment": 0.0}),
     asked("half_adjusted", "adjustment .5: rare classes at more of the others' cost", {"inference.adjustment": 0.5}),

@@ -19,11 +19,19 @@ class DiffusionConfig(Config):
 
     form: Literal["chain", "mlp"]  # mlp: the same layers, asked once and given no noise, as an ablation
     steps: int = Field(ge=1, le=64)  # T
+    beta_low: float = Field(gt=0, lt=1)  # of the first step; a Z-hat that is drawn is no finer than its noise
+    beta_high: float = Field(gt=0, lt=1)  # of the last step
     predicts: Literal["z0", "noise"]
     blocks: int = Field(ge=1)
     reverse_noise: bool  # each step draws from its posterior (Ho et al. 2020); else it takes the mean [D]
     samples: int = Field(ge=1, le=8)  # K, the chains that are averaged
     voice: float = Field(ge=0, lt=1)  # share of the answer that is Z-hat's own, by the classes' prompts it is near to
+
+    @model_validator(mode="after")
+    def _noise_grows(self) -> "DiffusionConfig":
+        if self.beta_low > self.beta_high:
+            raise ValueError(f"beta_low: allowed is at most beta_high, {self.beta_high}")
+        return self
 
     @model_validator(mode="after")
     def _an_mlp_is_given_no_noise(self) -> "DiffusionConfig":
@@ -40,7 +48,7 @@ class Denoiser(nn.Module):
     def __init__(self, channels: int, config: DiffusionConfig) -> None:
         super().__init__()
         self.config = config
-        self.plan = schedule(config.steps)
+        self.plan = schedule(config.steps, config.beta_low, config.beta_high)
         self.enter = nn.Sequential(nn.Linear(2 * channels + 1, channels), nn.LeakyReLU(0.1))
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Linear(channels, channels), nn.LeakyReLU(0.1)) for _ in range(config.blocks)
@@ -63,7 +71,7 @@ class Denoiser(nn.Module):
     def asked_in(self, steps: int) -> "Denoiser":
         """The same weights, in another number of steps T than they were trained in."""
         other = copy.copy(self)
-        other.plan = schedule(steps)
+        other.plan = schedule(steps, self.config.beta_low, self.config.beta_high)
         return other
 
     def z0(self, z_t: Tensor, t: int, condition: Tensor) -> Tensor:

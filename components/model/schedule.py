@@ -22,12 +22,12 @@ class Schedule:
         return len(self.beta)
 
 
-def schedule(steps: int) -> Schedule:
-    """beta = linspace(sqrt .1, sqrt .99, T)^2; at T = 4 abar ends at .0026, close to pure noise.
+def schedule(steps: int, low: float, high: float) -> Schedule:
+    """beta = linspace(sqrt low, sqrt high, T)^2; with .1 and .99 [D], at T = 4 abar ends at .0026, near pure noise.
 
     A single step has the last beta, not the first, which would leave .9 of the true Z in what chains start from.
     """
-    beta = torch.linspace(0.99**0.5, 0.1**0.5, steps, dtype=torch.float64).flip(0) ** 2
+    beta = torch.linspace(high**0.5, low**0.5, steps, dtype=torch.float64).flip(0) ** 2
     abar = torch.cumprod(1 - beta, dim=0)
     before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
     weight_z0 = before.sqrt() * beta / (1 - abar)

@@ -207,7 +207,7 @@ def awake() -> Callable[[nn.Module], nn.Module]:
 def diffusion() -> Callable[..., DiffusionConfig]:
     """The paper's four steps, and any part by name."""
     plain = {"form": "chain", "steps": 4, "predicts": "z0", "blocks": 1}
-    plain |= {"reverse_noise": False, "samples": 1, "voice": 0.0}
+    plain |= {"beta_low": 0.1, "beta_high": 0.99, "reverse_noise": False, "samples": 1, "voice": 0.0}
     return lambda **changes: DiffusionConfig(**(plain | changes))
 
 

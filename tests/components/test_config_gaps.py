@@ -67,6 +67,10 @@ def test_a_value_that_no_stage_can_use_is_refused(tmp_path, key, value):
         ({"diffusion.voice": 0.5, "train_prior.loss.contrastive_weight": 0.0}, "need prompts that stage 1 has learned"),
         ({"diffusion.form": "mlp", "train_diffusion.loss.denoising_weight": 1.0}, "with diffusion.form mlp, allowed"),
         ({"diffusion.form": "mlp", "diffusion.predicts": "noise"}, "diffusion: predicts: with form mlp, allowed is z0"),
+        (
+            {"diffusion.beta_low": 0.5, "diffusion.beta_high": 0.4},
+            "diffusion: beta_low: allowed is at most beta_high, 0.4",
+        ),
         ({"diffusion.form": "mlp", "diffusion.reverse_noise": True}, "diffusion: reverse_noise: with form mlp"),
     ],
 )

@@ -17,7 +17,17 @@ from components.records import DataError
 
 AS_IT_IS = Calibration(1.0, (0.0, 0.0, 0.0))
 FACES = FacesConfig(classes=("calm", "glad", "cross"), shape=(32, 32, 1))
-DIFFUSION = DiffusionConfig(form="chain", steps=3, predicts="noise", blocks=2, reverse_noise=True, samples=2, voice=0.3)
+DIFFUSION = DiffusionConfig(
+    form="chain",
+    steps=3,
+    beta_low=0.1,
+    beta_high=0.9,
+    predicts="noise",
+    blocks=2,
+    reverse_noise=True,
+    samples=2,
+    voice=0.3,
+)
 
 
 @pytest.fixture(params=["stage_one", "lldif", *PEERS])

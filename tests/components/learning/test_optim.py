@@ -10,7 +10,6 @@ from torch import nn
 
 from components.learning import optim
 from components.learning.optim import Muon, OptimConfig, is_matrix, optimizers, rate
-from components.model.diffusion import DiffusionConfig
 from components.model.lldif import FacesConfig, LLDif, StageOne
 from components.model.llformer import LLformerConfig
 
@@ -172,13 +171,9 @@ def test_every_parameter_is_in_exactly_one_group(network, kind):
     assert len(made) == (2 if kind == "muon" else 1)
 
 
-def test_frozen_parameters_are_in_no_group(small_model):
+def test_frozen_parameters_are_in_no_group(small_model, diffusion):
     faces = FacesConfig(classes=("a", "b"), shape=(32, 32, 3))
-    network = LLDif(
-        small_model(),
-        DiffusionConfig(form="chain", steps=4, predicts="z0", blocks=1, reverse_noise=False, samples=1, voice=0.0),
-        faces,
-    )
+    network = LLDif(small_model(), diffusion(), faces)
     held = {id(v) for o in optimizers(network, config()) for group in o.param_groups for v in group["params"]}
     assert not held & {id(value) for value in network.image_encoder.parameters()}
     assert held == {id(value) for value in network.parameters() if value.requires_grad}

@@ -15,7 +15,17 @@ from components.model.lldif import LLDif, StageOne
 from components.model.llformer import Recognised
 
 FACES = 42
-DIFFUSION = DiffusionConfig(form="chain", steps=2, predicts="z0", blocks=1, reverse_noise=False, samples=1, voice=0.0)
+DIFFUSION = DiffusionConfig(
+    form="chain",
+    steps=2,
+    beta_low=0.1,
+    beta_high=0.99,
+    predicts="z0",
+    blocks=1,
+    reverse_noise=False,
+    samples=1,
+    voice=0.0,
+)
 AS_IT_IS = Calibration(1.0, (0.0,) * 7)
 IN_STEPS = ["one_step", "two_steps", "four_steps", "eight_steps"]
 OF_LLDIF = ["one_chain", "eight_chains", *IN_STEPS, "zero", "mean", "shuffled", "oracle", "image_shuffled"]

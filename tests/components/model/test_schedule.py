@@ -5,9 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.model.schedule import predicted_z0, sample, schedule
+from components.model.schedule import Schedule, predicted_z0, sample
+from components.model.schedule import schedule as schedule_of
 
 steps = st.integers(1, 64)
+
+
+def schedule(count: int, low: float = 0.1, high: float = 0.99) -> Schedule:
+    """With the ends of the papers' ancestor."""
+    return schedule_of(count, low, high)
 
 
 def test_four_steps_have_the_numbers_of_the_papers_ancestor():
@@ -20,9 +26,9 @@ def test_four_steps_have_the_numbers_of_the_papers_ancestor():
 
 
 @settings(deadline=None, max_examples=30)
-@given(steps)
-def test_a_schedule_only_adds_noise(count):
-    plan = schedule(count)
+@given(steps, st.floats(1e-4, 0.2), st.floats(0.3, 0.999))
+def test_a_schedule_only_adds_noise(count, low, high):
+    plan = schedule(count, low, high)
     assert (
         len(plan.beta) == len(plan.abar) == len(plan.weight_z0) == len(plan.weight_zt) == len(plan.deviation) == count
     )
@@ -44,20 +50,30 @@ def test_the_posterior_is_that_of_two_gaussians(count, data):
     assert plan.deviation[t] ** 2 == pytest.approx(1 / precision, rel=1e-6)
 
 
-@pytest.mark.parametrize(("count", "of_draws", "of_means"), [(4, 0.672, 0.051), (8, 0.779, 0.011), (64, 0.866, 0.0)])
+@pytest.mark.parametrize(
+    ("count", "low", "deviation", "of_draws", "of_means"),
+    [
+        (4, 0.1, 1, 0.672, 0.051),
+        (8, 0.1, 1, 0.779, 0.011),
+        (64, 0.1, 1, 0.866, 0),
+        (8, 0.1, 0.1, 0.281, 0.001),
+        (8, 0.01, 0.1, 0.579, 0.002),
+    ],
+)
 def test_chains_of_draws_keep_most_of_the_spread_that_the_denoiser_knows_and_chains_of_means_lose_it(
-    count, of_draws, of_means
+    count, low, deviation, of_draws, of_means
 ):
-    """The best denoiser of Z ~ N(c, 1) is linear, by Bayes, and so is a step: what is left of 1 is known exactly."""
-    plan, centre, generator = schedule(count), 1.5, torch.Generator().manual_seed(1)
+    """The best denoiser of Z ~ N(c, s^2) is linear, by Bayes, and so is a step: the share of s left is known."""
+    plan, centre, generator = schedule(count, low), 1.5, torch.Generator().manual_seed(1)
     start, noise = torch.randn(20000, 1, generator=generator), torch.randn(count, 20000, 1, generator=generator)
 
     def best(z: torch.Tensor, t: int) -> torch.Tensor:
-        return centre + plan.abar[t] ** 0.5 * (z - plan.abar[t] ** 0.5 * centre)
+        gain = plan.abar[t] ** 0.5 * deviation**2 / (plan.abar[t] * deviation**2 + 1 - plan.abar[t])
+        return centre + gain * (z - plan.abar[t] ** 0.5 * centre)
 
     draws, means = sample(best, start, plan, noise), sample(best, start, plan)
-    assert draws.std().item() == pytest.approx(of_draws, rel=0.02)
-    assert means.std().item() == pytest.approx(of_means, rel=0.02, abs=1e-3)
+    assert draws.std().item() == pytest.approx(of_draws * deviation, rel=0.02)
+    assert means.std().item() == pytest.approx(of_means * deviation, rel=0.02, abs=1e-3)
     assert draws.mean().item() == pytest.approx(centre, abs=0.1)
 
 
