@@ -1,13 +1,15 @@
 """The gates keep their promises: simulated models, judged as a candidate is judged.
 
 `python -m benchmarks.gates`, under three minutes on one core. Prints the power that is calculated beforehand and what
-the simulation finds, beside the usual `new >= old` and `new > old`; draws docs/gates.svg. Two parts: pairs of models
-whose faces are independent, by their counts; and whole tables whose faces are of few persons, by `judge` itself.
+the simulation finds, beside the usual `new >= old` and `new > old`; draws docs/gates.svg. Three parts: pairs of models
+whose faces are independent, by their counts; whole tables whose faces are of few persons, by `judge` itself; and the
+calibration error, which resampling inflates, where confidences are as spread as those of real models.
 """
 
 import argparse
 import datetime
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +38,9 @@ WITH_PERSONS: dict[Metric, float] = {  # metric and margin
     "macro_f1": 0.06,
     "calibration_error": 0.06,
 }
+SPREAD_FACES, SPREAD_RUNS, SPREAD_MARGIN = 1000, 200, 0.05
+SPREAD = (0.3, 0.95)  # confidences, uniform
+HONEST_BY = (0.0, 0.05)  # what the champion is overconfident by
 PICTURE = Path(__file__).parent.parent / "docs" / "gates.svg"
 COLOURS = ("#0b6bcb", "#b3261e", "#6b6b6b", "#946200")
 
@@ -68,6 +73,11 @@ def main() -> None:
         "accuracy", WITH_PERSONS["accuracy"], population("accuracy", 0.06), WORSE_RUNS, persons_known=False
     )
     print(f"{'accuracy':>22}, were the persons not known: {unknown:.3f}")
+    print(f"\ncalibration error, confidences from {SPREAD[0]:g} to {SPREAD[1]:g}, {SPREAD_FACES:,} independent faces:")
+    print(f"share of {SPREAD_RUNS} candidates promoted that are overconfident by the margin, {SPREAD_MARGIN:g}, more")
+    for overconfident in HONEST_BY:
+        share = passed_when_spread(overconfident, SPREAD_RUNS)
+        print(f"{'champion overconfident by':>26} {overconfident:g}: {share:.3f}", flush=True)
     print(f"{time.process_time() - began:.0f} s of one core")
 
 
@@ -161,6 +171,32 @@ def passed(
     metric: Metric, margin: float, of: Population, runs: int, seed: int = SEED, persons_known: bool = True
 ) -> float:
     """The share of runs in which the gate says that the candidate is not worse."""
+    generator = np.random.default_rng(seed)
+    return share_passed(metric, margin, (tables(of, generator, persons_known) for _ in range(runs)))
+
+
+def passed_when_spread(overconfident: float, runs: int) -> float:
+    """The same for the calibration error, of a champion that claims so much more than is true on every face."""
+    generator = np.random.default_rng(SEED)
+    return share_passed(
+        "calibration_error", SPREAD_MARGIN, (spread_tables(overconfident, generator) for _ in range(runs))
+    )
+
+
+def spread_tables(overconfident: float, generator: np.random.Generator) -> tuple[Table, Table]:
+    """Candidate and champion, right by chances of their own; the candidate claims the margin more than the champion."""
+    labels = np.arange(SPREAD_FACES) % CLASSES
+
+    def one(claimed: float) -> Table:
+        chance = generator.uniform(*SPREAD, SPREAD_FACES) - SPREAD_MARGIN - overconfident
+        right = generator.uniform(size=SPREAD_FACES) < chance
+        return table(right, labels, chance + claimed, [""] * SPREAD_FACES, generator)
+
+    return one(SPREAD_MARGIN + overconfident), one(overconfident)
+
+
+def share_passed(metric: Metric, margin: float, drawn: Iterable[tuple[Table, Table]]) -> float:
+    """Of pairs of candidate and champion, by the gate itself."""
     gate = NonInferiority(
         kind="non_inferiority",
         name="not_worse",
@@ -174,12 +210,11 @@ def passed(
         on_inconclusive="fail",
     )
     gates = Gates(bootstrap=True, holdout=Holdout(looks=1), declared=(gate,))
-    generator = np.random.default_rng(seed)
-    outcomes = []
-    for _ in range(runs):
-        evidence = Evidence(*tables(of, generator, persons_known), None, None, None)
-        outcomes.append(judge(gates, evidence, gates.holdout.alpha_share)[0].outcome)
-    return outcomes.count("pass") / runs
+    outcomes = [
+        judge(gates, Evidence(candidate, champion, None, None, None), gates.holdout.alpha_share)[0].outcome
+        for candidate, champion in drawn
+    ]
+    return outcomes.count("pass") / len(outcomes)
 
 
 def tables(of: Population, generator: np.random.Generator, persons_known: bool) -> tuple[Table, Table]:
@@ -206,12 +241,16 @@ def tables(of: Population, generator: np.random.Generator, persons_known: bool) 
 
 
 def table(
-    right: np.ndarray, labels: np.ndarray, confidence: float, subjects: list[str], generator: np.random.Generator
+    right: np.ndarray,
+    labels: np.ndarray,
+    confidence: float | np.ndarray,
+    subjects: list[str],
+    generator: np.random.Generator,
 ) -> Table:
-    """A model that is right there, with one confidence for all."""
+    """A model that is right there, with one confidence for all or one (N,) for each face."""
     faces = len(labels)
     named = np.where(right, labels, (labels + generator.integers(1, CLASSES, faces)) % CLASSES)
-    probabilities = np.full((faces, CLASSES), (1 - confidence) / (CLASSES - 1))
+    probabilities = np.repeat(((1 - np.broadcast_to(confidence, faces)) / (CLASSES - 1))[:, None], CLASSES, axis=1)
     probabilities[np.arange(faces), named] = confidence
     ids, classes = [f"{face}" for face in range(faces)], tuple(f"class {number}" for number in range(CLASSES))
     return Table(ids, np.ones(faces), labels, probabilities, subjects, [{}] * faces, classes)
