@@ -165,7 +165,7 @@ def fresh_clone(path: Path, environment: dict[str, str]) -> Clone:
     clone.git("init", "-q", "-b", "main")
     content = clone.params() | TINY
     content["model"]["prior"] |= {"width": 8, "channels": 16}
-    content["model"]["light"] = {"form": "auto_gain", "blurs": False}
+    content["model"]["light"] = {"form": "auto_gain", "blurs": False, "read_noise": 0.0}
     content["inference"]["flip_average"] = False
     content["batches"] |= {"size": 16, "exposure_low": 0.1, "clean_share": 0.3, "shift_pixels": 0}
     content["compute"]["threads"] = 1

@@ -10,8 +10,8 @@ from components.config import ConfigError
 PLAIN = "plain"  # what every other method is read against
 CEILING = "clean_ceiling"  # what the same recogniser does where there is light
 
-RAW: Mapping[str, Any] = {"model.light.form": "srgb", "model.light.blurs": False}
-GAIN: Mapping[str, Any] = {"model.light.form": "auto_gain", "model.light.blurs": False}
+RAW: Mapping[str, Any] = {"model.light.form": "srgb", "model.light.blurs": False, "model.light.read_noise": 0.0}
+GAIN: Mapping[str, Any] = {**RAW, "model.light.form": "auto_gain"}
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,7 @@ ABLATIONS = (
         "sees photons, stabilised, without the blurs",
         {"model.light.form": "anscombe", "model.light.blurs": False},
     ),
+    ablation("read_noise", "photons, with the camera's read noise known", {"model.light.read_noise": 3.0}),
     ablation("exposure", "the modulation hears the exposure", {"model.exposure_condition": True}),
     ablation("frozen_encoder", "E_I does not learn in stage 2", {"train_diffusion.frozen_encoder": True}),
     ablation("all_prior", "Z is never withheld in stage 1", {"train_prior.loss.prior_dropout": 0.0}),

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from components.config import Config
@@ -18,6 +19,15 @@ class LightConfig(Config):
 
     form: Literal["srgb", "auto_gain", "anscombe"]
     blurs: bool  # each plane also blurred in linear light: noise averages out before a curve bends it
+    read_noise: float = Field(
+        ge=0
+    )  # the camera's in electrons, for anscombe, where it is known; 0: not told from grain
+
+    @model_validator(mode="after")
+    def _read_noise_is_of_electrons(self) -> "LightConfig":
+        if self.read_noise and self.form != "anscombe":
+            raise ValueError(f"read_noise: with form {self.form}, allowed is 0")
+        return self
 
 
 class Seen(NamedTuple):
@@ -36,7 +46,8 @@ def see(images: Tensor, config: LightConfig) -> Seen:
     grain = photon_light(light)
     views = [light, *(blur(light, width) for width in BLURS)] if config.blurs else [light]
     if config.form == "anscombe":
-        planes = [standardise(stabilise(view, grain)) for view in views]
+        photon = without_read_noise(grain, light, config.read_noise)
+        planes = [standardise(stabilise(view, photon, config.read_noise)) for view in views]
     else:
         shown = [images.float(), *(255 * view.clamp(min=0) ** (1 / 2.2) for view in views[1:])]
         planes = [standardise(x) if config.form == "auto_gain" else (x - 127.5) / 64 for x in shown]
@@ -71,14 +82,23 @@ def photon_light(light: Tensor) -> Tensor:
     return deviation**2 / light.mean(dim=(1, 2, 3)).clamp(min=1e-4)
 
 
-def stabilise(light: Tensor, grain: Tensor) -> Tensor:
-    """Anscombe's square root of electrons: noise of the same deviation, 1, in bright and dark pixels (Anscombe 1948).
+def without_read_noise(grain: Tensor, light: Tensor, read_noise: float) -> Tensor:
+    """The light of a photo-electron (B,), where grain (B,) also has the noise of reading, in electrons.
 
-    In grey levels of 32 to a deviation, as wide a range as sRGB's. The generalised transform (Murtagh et al. 1995) has
-    a term for read noise; here that is part of the grain, as a photograph alone does not tell the two apart.
+    Grain is variance over mean, g^2 (electrons + read^2) / (g electrons) = g + g^2 read^2 / light, solved for g.
     """
-    electrons = light / grain.clamp(min=1e-6)[:, None, None, None]
-    return 64 * (electrons.clamp(min=0) + 3 / 8).sqrt()
+    share = grain * read_noise**2 / light.mean(dim=(1, 2, 3)).clamp(min=1e-4)
+    return 2 * grain / (1 + (1 + 4 * share).sqrt())
+
+
+def stabilise(light: Tensor, photon: Tensor, read_noise: float) -> Tensor:
+    """The generalised Anscombe transform: a square root of electrons, whose noise has the same deviation, 1, in bright
+    and dark pixels (Anscombe 1948; with read noise Murtagh et al. 1995).
+
+    `photon` (B,) is the light of one electron. In grey levels of 32 to a deviation, as wide a range as sRGB's.
+    """
+    electrons = light / photon.clamp(min=1e-6)[:, None, None, None]
+    return 64 * (electrons.clamp(min=0) + (3 / 8 + read_noise**2)).sqrt()
 
 
 def blur(light: Tensor, width: int) -> Tensor:

@@ -139,7 +139,7 @@ def small_model() -> Callable[..., ModelConfig]:
             normalised=True,
         )
         parts = {
-            "light": LightConfig(form="auto_gain", blurs=False),
+            "light": LightConfig(form="auto_gain", blurs=False, read_noise=0.0),
             "exposure_condition": False,
             "prior": prior,
             "weights": WeightsConfig(ir50=None, mobilefacenet=None),

@@ -71,6 +71,7 @@ def test_a_value_that_no_stage_can_use_is_refused(tmp_path, key, value):
             {"diffusion.beta_low": 0.5, "diffusion.beta_high": 0.4},
             "diffusion: beta_low: allowed is at most beta_high, 0.4",
         ),
+        ({"model.light.form": "srgb", "model.light.read_noise": 3.0}, "read_noise: with form srgb, allowed is 0"),
         ({"diffusion.form": "mlp", "diffusion.reverse_noise": True}, "diffusion: reverse_noise: with form mlp"),
     ],
 )

@@ -17,7 +17,7 @@ def scales_of(network: StageOne, images: torch.Tensor) -> list[torch.Tensor]:
 
 def made(small_model, preset: str, shape: tuple[int, int, int]) -> StageOne:
     model = small_model(
-        light=LightConfig(form="anscombe", blurs=True),
+        light=LightConfig(form="anscombe", blurs=True, read_noise=0.0),
         llformer=LLformerConfig(preset=preset, modulation="residual", landmarks="none", images="own", drop_path=0.0),
     )
     return StageOne(model, FacesConfig(classes=("calm", "glad"), shape=shape)).eval()

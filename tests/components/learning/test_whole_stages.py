@@ -56,7 +56,7 @@ PAPER = Form(
         "prior": PriorConfig(
             channels=16, clip=None, width=8, prompt="a {label}", sees="dark", label_input=True, normalised=False
         ),
-        "light": LightConfig(form="srgb", blurs=False),
+        "light": LightConfig(form="srgb", blurs=False, read_noise=0.0),
         "exposure_condition": False,
         **recogniser(modulation="direct", landmarks="own", drop_path=0.5),
     },
@@ -140,7 +140,7 @@ def stage(small_model, diffusion, stage_one_loss, stage_two_loss, objective, awa
     def build(name: str) -> tuple[nn.Module, Callable[[Batch], tuple[Tensor, Tensor]]]:
         torch.manual_seed(3)
         form = (FORMS | WAITING | {PAPERS_STAGE_ONE: PAPER}).get(name, Form())
-        ours = {"light": LightConfig(form="anscombe", blurs=True), "exposure_condition": True}
+        ours = {"light": LightConfig(form="anscombe", blurs=True, read_noise=0.0), "exposure_condition": True}
         model = small_model(**ours | form.model)
         if name in ("plain", "resnet18"):
             peer = awake(Plain(model, FACES) if name == "plain" else ResNet18(model, FACES, width=8))

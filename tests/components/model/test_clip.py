@@ -218,7 +218,7 @@ def test_views_of_a_face_meet_in_z_as_clip_itself_does_not_learn(tiny, label_inp
     config = PriorConfig(
         channels=16, clip=str(tiny), width=8, prompt="a {label}", sees="clean", label_input=label_input, normalised=True
     )
-    prior = Prior(config, LightConfig(form="auto_gain", blurs=False), 3, ("glad", "sad"))
+    prior = Prior(config, LightConfig(form="auto_gain", blurs=False, read_noise=0.0), 3, ("glad", "sad"))
     one, other = (prior.image_encoder(Seen(torch.rand(4, 3, 32, 32), torch.zeros(4, 1))) for _ in range(2))
     prior.likeness(one, other).square().sum().backward()
     learns = {name for name, value in prior.named_parameters() if value.grad is not None and value.grad.any()}

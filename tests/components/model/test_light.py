@@ -16,6 +16,7 @@ from components.model.light import (
     see,
     stabilise,
     standardise,
+    without_read_noise,
 )
 
 
@@ -29,7 +30,7 @@ def photons(electrons: float, gain: float, count: int = 4, side: int = 64) -> to
 @pytest.mark.parametrize("blurs", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_form_gives_the_planes_it_says_and_finite_numbers(form, blurs, channels):
-    config = LightConfig(form=form, blurs=blurs)
+    config = LightConfig(form=form, blurs=blurs, read_noise=0.0)
     images = torch.randint(0, 256, (5, channels, 16, 16), dtype=torch.uint8)
     images[0], images[1] = 0, 255
     planes, exposure = see(images, config)
@@ -42,7 +43,7 @@ def test_every_form_gives_the_planes_it_says_and_finite_numbers(form, blurs, cha
 
 @pytest.mark.parametrize("form", ["srgb", "auto_gain", "anscombe"])
 def test_only_srgb_lets_a_gain_through(form):
-    config = LightConfig(form=form, blurs=False)
+    config = LightConfig(form=form, blurs=False, read_noise=0.0)
     light = torch.rand(2, 1, 32, 32) * 0.3
     dim, bright = (see(encode(light * gain, tone=False), config).planes for gain in (0.5, 2.0))
     assert ((dim - bright).abs().mean() > 0.3) == (form == "srgb")
@@ -58,13 +59,26 @@ def test_stabilised_noise_has_one_deviation_however_bright():
     gain = 1e-3
     for electrons in (8.0, 40.0, 200.0):
         light = photons(electrons, gain)
-        stable = stabilise(light, torch.full((4,), gain)) / 32
+        stable = stabilise(light, torch.full((4,), gain), 0.0) / 32
         assert stable.std().item() == pytest.approx(1, rel=0.08)
+
+
+@pytest.mark.parametrize("read_noise", [0.0, 3.0, 6.0])
+def test_where_read_noise_is_known_its_deviation_is_one_too_and_the_photons_are_found_beneath_it(read_noise):
+    gain, generator = 1e-3, torch.Generator().manual_seed(5)
+    for electrons in (20.0, 60.0, 200.0):
+        noise = read_noise * torch.randn(4, 1, 64, 64, generator=generator)
+        light = (photons(electrons, 1.0) + noise).clamp(min=0) * gain
+        grain = photon_light(light)
+        assert without_read_noise(grain, light, read_noise).mean().item() == pytest.approx(gain, rel=0.15)
+        assert (stabilise(light, torch.full((4,), gain), read_noise) / 32).std().item() == pytest.approx(1, rel=0.08)
+        assert without_read_noise(grain, light, 0.0).equal(grain)
 
 
 def test_a_darker_photograph_measures_darker():
     bright, dark = (
-        see(encode(photons(n, 2e-3), tone=False), LightConfig(form="srgb", blurs=False)) for n in (200.0, 4.0)
+        see(encode(photons(n, 2e-3), tone=False), LightConfig(form="srgb", blurs=False, read_noise=0.0))
+        for n in (200.0, 4.0)
     )
     assert (dark.exposure[:, 1] < bright.exposure[:, 1]).all()
     assert (dark.exposure[:, 2] > bright.exposure[:, 2]).all()

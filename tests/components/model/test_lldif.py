@@ -19,7 +19,7 @@ from components.model.schedule import predicted_z0
 
 SHAPES = [(48, 48, 1), (64, 64, 3)]
 CLASSES = ("calm", "glad", "cross")
-EVERY_PART = {"light": LightConfig(form="anscombe", blurs=True), "exposure_condition": True}
+EVERY_PART = {"light": LightConfig(form="anscombe", blurs=True, read_noise=0.0), "exposure_condition": True}
 
 
 def faces(shape=(64, 64, 3)) -> FacesConfig:

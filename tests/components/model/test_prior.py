@@ -20,7 +20,7 @@ def prior(label_input: bool) -> Prior:
         label_input=label_input,
         normalised=True,
     )
-    return Prior(config, LightConfig(form="auto_gain", blurs=False), 3, CLASSES).eval()
+    return Prior(config, LightConfig(form="auto_gain", blurs=False, read_noise=0.0), 3, CLASSES).eval()
 
 
 def features(network: Prior, count: int = 4) -> torch.Tensor:
