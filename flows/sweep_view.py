@@ -83,7 +83,7 @@ def summary(params: Params, standing: Standing) -> str:
     """Trainings by state, the best so far, the time left."""
     trials = standing.trials() if standing.phase == SEARCH else standing.confirmations()
     counts = [f"{n} {state}" for state in STATES if (n := sum(one.status == state for one in trials))]
-    best = _best(standing)
+    best = standing.best()
     parts = [", ".join(counts) or "starting"]
     if standing.phase == SEARCH:
         parts[0] += f" of {params.sweep.trials} trials"
@@ -93,11 +93,6 @@ def summary(params: Params, standing: Standing) -> str:
     if left is not None:
         parts.append(f"{duration(left)} left" + (" of the search" if standing.phase == SEARCH else ""))
     return "; ".join(parts)
-
-
-def _best(standing: Standing) -> Training | None:
-    known = [one for one in standing.trials() if one.accuracy is not None and one.status != "failed"]
-    return max(known, key=lambda one: (float(one.accuracy or 0.0), -one.job.trial), default=None)
 
 
 def seconds_left(params: Params, standing: Standing) -> float | None:
@@ -142,7 +137,7 @@ def _table(standing: Standing) -> Table:
     for name in ("trial", "state", "epochs", "accuracy"):
         table.add_column(name, justify="right" if name in ("epochs", "accuracy") else "left", no_wrap=True)
     table.add_column("parameters", no_wrap=True, overflow="ellipsis")
-    best = _best(standing)
+    best = standing.best()
     for one in newest:
         name = str(one.job.trial) if one.is_trial else f"{one.job.trial}, seed {one.job.seed}"
         state = f"{one.status} by {one.stopped_by}" if one.stopped_by else one.status

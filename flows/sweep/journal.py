@@ -74,6 +74,11 @@ class Standing:
         found = [one for one in self.trainings.values() if not one.is_trial]
         return sorted(found, key=lambda one: (one.job.trial, one.job.seed))
 
+    def best(self) -> Training | None:
+        """The trial whose last accuracy is highest, of equals the first; None where none that did not fail has any."""
+        known = [one for one in self.trials() if one.accuracy is not None and one.status != "failed"]
+        return max(known, key=lambda one: (float(one.accuracy or 0.0), -one.job.trial), default=None)
+
     def spent(self) -> float:
         """Seconds of the phase at hand until now."""
         return self.seconds[self.phase] + (time.time() - self.then if self.then is not None else 0.0)

@@ -9,7 +9,7 @@ from components import atomic
 from components.records import Report
 from components.stages.sweep import METRIC, Params
 from flows.sweep import verdict
-from flows.sweep.journal import Standing, rows
+from flows.sweep.journal import Standing, Training, rows
 
 
 def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report]:
@@ -36,23 +36,20 @@ def _searched(params: Params, folder: Path, state: Path) -> Generator[Report, No
             standing = next(going)
         except StopIteration as ended:
             return ended.value
-        if (now := _step(standing)) > step:
+        best = standing.best()  # none yet, or none any more: the only trial that had an accuracy may have failed
+        if best is not None and (now := _step(standing)) > step:
             step = now
-            yield Report("sweep", step, _total(params), figures(standing))
+            yield Report("sweep", step, _total(params), figures(standing, best))
 
 
-def figures(standing: Standing) -> dict[str, float]:
+def figures(standing: Standing, best: Training) -> dict[str, float]:
     """What a person wants to know of a sweep that is under way."""
-    known = [one for one in standing.trials() if one.accuracy is not None and one.status != "failed"]
-    first = max(known, key=lambda one: (float(one.accuracy or 0.0), -one.job.trial))
     ended = sum(one.has_ended for one in standing.trials())
-    return {METRIC: float(first.accuracy or 0.0), "trial": first.job.trial, "ended": ended}
+    return {METRIC: float(best.accuracy or 0.0), "trial": best.job.trial, "ended": ended}
 
 
 def _step(standing: Standing) -> int:
     """Epochs done, and those that a trial which has ended will not need."""
-    if not any(one.accuracy is not None for one in standing.trials()):
-        return 0
     return sum(one.job.epochs if one.has_ended else one.epochs for one in standing.trainings.values())
 
 

@@ -15,7 +15,7 @@ from components.records import DataError
 from components.stages import sweep
 from components.stages.sweep import Job
 from flows import exploration, sweep_charts, sweep_runs, sweep_view
-from flows.sweep import verdict
+from flows.sweep import stage, verdict
 from flows.sweep.draw import draw
 from flows.sweep.journal import CONFIRMATION, SEARCH, Journal, Standing, Training, rows, trial_name
 
@@ -253,3 +253,20 @@ def test_once_the_last_confirmation_ended_no_time_is_left(best):
     assert sweep_view.seconds_left(wanted, standing) == 0
     again[-1].status = "running"
     assert sweep_view.seconds_left(wanted, standing) == pytest.approx(8.0 / (len(again) - 1))
+
+
+def test_a_stage_whose_only_trial_with_a_figure_failed_goes_on_to_the_next_one(monkeypatch, tmp_path):
+    first = training(0, 0.3, status="running")
+    failed = training(0, 0.3, status="failed", error="loss is nan in epoch 2")
+    second = training(1, 0.2, status="running")
+    course = [[first], [failed], [failed, training(1, status="running")], [failed, second]]
+
+    def search(*_: Any) -> Any:
+        for trainings in course:
+            yield Standing({one.job.name: one for one in trainings})
+        return Standing({one.job.name: one for one in (failed, training(1, 0.2))})
+
+    monkeypatch.setattr("flows.sweep.search.search", search)
+    reports = list(stage.run(params(), Path(), tmp_path, tmp_path))
+    assert [report.metrics.get("trial") for report in reports] == [0, 1, None]
+    assert json.loads((tmp_path / "best.json").read_text())["trial"] == 1
