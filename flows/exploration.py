@@ -8,7 +8,7 @@ from typing import Any
 
 from components import atomic
 from components import experiment as params_file
-from components.config import parse, read_yaml
+from components.config import ConfigError, parse, read_yaml
 from components.learning import compute
 from components.stages.sweep import METRIC, Params
 from flows import policy, project, projection, staging, sweep_runs, sweep_view, tracking
@@ -43,12 +43,18 @@ def explore(experiment: str, changes: Mapping[str, Any], adopts: bool) -> dict[s
 
 
 def _params(experiment: str, changes: Mapping[str, Any]) -> Params:
+    """Raises ConfigError where nothing would end the search, or nothing is to be searched."""
     path = project.params_path(experiment)
     content = read_yaml(path)
     whole = parse(params_file.Experiment, content, path)
     if changes:
         content = whole.model_dump(mode="json")
         whole = parse(params_file.Experiment, content | {"sweep": content["sweep"] | dict(changes)}, path)
+    budget = whole.sweep
+    if not (budget.trials or budget.epochs or budget.minutes):
+        raise ConfigError(f"{path}: sweep.trials: 0 and no other budget: give --trials N, --epochs N or --minutes M")
+    if not (budget.trials or budget.space):
+        raise ConfigError(f"{path}: sweep.space: empty: needed is at least one parameter")
     given = params_file.given(whole, "sweep")
     assert isinstance(given, Params)
     return given

@@ -20,8 +20,9 @@ from flows.project import Failed
 def sweep(experiment: str, as_json: bool, adopts: bool, **changes: Any) -> None:
     """Search parameters on valid, beside the pipeline; the same command goes on where a killed one was.
 
-    What is not given is as the sweep section of params/EXPERIMENT.yaml says. The budget that is spent first ends the
-    search; then the best are trained anew, with new seeds. Results lie under state/, nothing of DVC's is touched.
+    What is not given is as the sweep section of params/EXPERIMENT.yaml says; with trials: 0 there, as many as the other
+    budgets allow. The budget that is spent first ends the search; then the best are trained anew, with new seeds.
+    Results lie under state/, nothing of DVC's is touched.
     """
     from flows import exploration
 

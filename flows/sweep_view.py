@@ -85,7 +85,7 @@ def summary(params: Params, standing: Standing) -> str:
     counts = [f"{n} {state}" for state in STATES if (n := sum(one.status == state for one in trials))]
     best = standing.best()
     parts = [", ".join(counts) or "starting"]
-    if standing.phase == SEARCH:
+    if standing.phase == SEARCH and params.sweep.trials:
         parts[0] += f" of {params.sweep.trials} trials"
     if best is not None:
         parts.append(f"best {best.accuracy:.3f} (trial {best.job.trial})")
@@ -102,7 +102,7 @@ def seconds_left(params: Params, standing: Standing) -> float | None:
     is_search = standing.phase == SEARCH
     wanted = params.sweep.trials if is_search else len(verdict.confirmations(params, standing.trials()))
     spent = standing.spent()
-    by_pace = spent / ended * max(0, wanted - ended) if ended else None
+    by_pace = spent / ended * max(0, wanted - ended) if ended and wanted else None  # 0: as many as the budget allows
     minutes = params.sweep.minutes
     by_budget = max(0.0, 60 * minutes - spent) if minutes is not None and standing.phase == SEARCH else None
     known = [seconds for seconds in (by_pace, by_budget) if seconds is not None]

@@ -86,7 +86,7 @@ class Confirm(Config):
 class Sweep(Config):
     """The search: its budget, how long a trial is, by what rule, on what, over which parameters."""
 
-    trials: int = Field(ge=0)  # the budget: so many trials (0: none, the params file stands as it is),
+    trials: int = Field(ge=0)  # the budget: so many trials (0: none in the stage, no limit to `lldif sweep`),
     epochs: int | None = Field(ge=1)  # so many epochs of all trials together
     minutes: float | None = Field(gt=0)  # and so many minutes; whichever is spent first
     epochs_per_trial: int = Field(ge=1)  # at most, in place of train_diffusion.epochs

@@ -1,5 +1,6 @@
 """A whole sweep: the search, then the confirmation of its best; goes on where a killed one left off."""
 
+import math
 import os
 import queue
 import threading
@@ -74,13 +75,20 @@ def _trials(params: Params, journal: Journal) -> Iterator[Job]:
     """Those that were under way, then new ones, as long as the budget lasts; the defaults in any case."""
     standing = journal.standing
     yield from [one.job for one in standing.trials() if _goes_on(journal, one.job)]
-    while (number := len(standing.trials())) < params.sweep.trials:
+    while (number := len(standing.trials())) < _most_trials(params):
         if number and engine.is_spent(params, standing):
             return
         parameters = draw(params, number, standing.trials())
         job = Job(trial_name(number), number, parameters, params.compute.seed, params.sweep.epochs_per_trial)
         journal.wants(job)
         yield job
+
+
+def _most_trials(params: Params) -> float:
+    """Without a number one for each epoch of the budget, or trials that fail at once, and spend none, would never end;
+    minutes pass by themselves.
+    """
+    return params.sweep.trials or params.sweep.epochs or math.inf
 
 
 def _confirmations(params: Params, journal: Journal) -> Iterator[Job]:
@@ -102,7 +110,7 @@ def _goes_on(journal: Journal, job: Job) -> bool:
 def _is_complete(params: Params, standing: Standing, confirms: bool) -> bool:
     """Whether nothing is left to train: then Ray need not start."""
     trials = standing.trials()
-    drawn = len(trials) >= params.sweep.trials or (bool(trials) and engine.is_spent(params, standing))
+    drawn = len(trials) >= _most_trials(params) or (bool(trials) and engine.is_spent(params, standing))
     if not drawn or not all(one.has_ended for one in trials):
         return False
     if not confirms or not trials:

@@ -198,12 +198,12 @@ def test_a_cluster_that_does_not_answer_is_told_by_its_address(ready):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("budget", "most"), [({"epochs": 3}, 5), ({"minutes": 0.001}, 3)])
-def test_the_budget_that_is_spent_first_ends_the_search(ready, tmp_path, budget, most):
+@pytest.mark.parametrize(("trials", "budget", "most"), [(6, {"epochs": 3}, 5), (0, {"minutes": 0.001}, 3)])
+def test_the_budget_that_is_spent_first_ends_the_search(ready, tmp_path, trials, budget, most):
     """The epochs at hand are ended: so many more as trials were at work."""
     clone = Clone(tmp_path / "clone", ready.environment)
     shutil.copytree(ready.path, clone.path)
-    change_sweep(clone, scheduler="none", confirm={"best": 0, "seeds": 2, "in_stage": False})
+    change_sweep(clone, trials=trials, scheduler="none", confirm={"best": 0, "seeds": 2, "in_stage": False})
     arguments = [part for name, value in budget.items() for part in (f"--{name}", str(value))]
     answer = json.loads(clone.run("lldif", "sweep", "demo", "--json", *arguments).stdout)
     assert answer["epochs"]["spent"] <= most

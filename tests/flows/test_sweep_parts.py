@@ -14,8 +14,8 @@ from components.config import parse
 from components.records import DataError
 from components.stages import sweep
 from components.stages.sweep import Job
-from flows import exploration, sweep_charts, sweep_runs, sweep_view
-from flows.sweep import stage, verdict
+from flows import exploration, project, sweep_charts, sweep_runs, sweep_view
+from flows.sweep import search, stage, verdict
 from flows.sweep.draw import draw
 from flows.sweep.journal import CONFIRMATION, SEARCH, Journal, Standing, Training, rows, trial_name
 
@@ -261,12 +261,48 @@ def test_a_stage_whose_only_trial_with_a_figure_failed_goes_on_to_the_next_one(m
     second = training(1, 0.2, status="running")
     course = [[first], [failed], [failed, training(1, status="running")], [failed, second]]
 
-    def search(*_: Any) -> Any:
+    def going(*_: Any) -> Any:
         for trainings in course:
             yield Standing({one.job.name: one for one in trainings})
         return Standing({one.job.name: one for one in (failed, training(1, 0.2))})
 
-    monkeypatch.setattr("flows.sweep.search.search", search)
+    monkeypatch.setattr("flows.sweep.search.search", going)
     reports = list(stage.run(params(), Path(), tmp_path, tmp_path))
     assert [report.metrics.get("trial") for report in reports] == [0, 1, None]
     assert json.loads((tmp_path / "best.json").read_text())["trial"] == 1
+
+
+@pytest.mark.parametrize(
+    ("sweep", "line"),
+    [
+        ({}, r"sweep\.trials: 0 and no other budget: give --trials N, --epochs N or --minutes M"),
+        ({"minutes": 1.0, "space": {}}, r"sweep\.space: empty: needed is at least one parameter"),
+    ],
+)
+def test_a_search_that_nothing_would_end_or_that_has_no_space_is_one_line(monkeypatch, tmp_path, sweep, line):
+    path, content = tmp_path / "demo.yaml", yaml.safe_load(DEMO.read_text())
+    content["sweep"] |= {"trials": 0} | sweep
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(project, "params_path", lambda experiment: path)
+    with pytest.raises(project.Failed, match=rf"^{path}: {line}$") as failed:
+        exploration.explore("demo", {}, adopts=True)
+    assert failed.value.kind == "config"
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_without_a_number_of_trials_as_many_are_drawn_as_the_epochs_allow_though_all_fail_at_once(tmp_path, learns):
+    journal, drawn = Journal(tmp_path / "sweep.jsonl"), 0
+    journal.opened(SEARCH)
+    for job in search._trials(params(trials=0, epochs=5), journal):
+        drawn += 1
+        for epoch in (1, 2) if learns else ():
+            journal.reported(job.name, epoch, {"valid_accuracy": 0.5})
+        journal.ended(job.name, "finished" if learns else "failed")
+    assert drawn == (3 if learns else 5)
+
+
+def test_without_a_number_of_trials_the_view_counts_none_and_tells_time_by_the_minutes():
+    standing = Standing({trial_name(0): training(0, 0.5)}, {SEARCH: 30.0, CONFIRMATION: 0.0})
+    told = sweep_view.summary(params(trials=0, minutes=1.0), standing)
+    assert told == "1 finished; best 0.500 (trial 0); 30 s left of the search"
+    assert sweep_view.seconds_left(params(trials=0, epochs=9), standing) is None
