@@ -38,7 +38,10 @@ def _by_chance(domain: Domain, random: np.random.Generator) -> Any:
 
 
 def _by_tpe(space: Mapping[str, Domain], seed: int, trials: Sequence[Training]) -> dict[str, Any]:
-    """Bergstra et al. 2011, as Optuna has it; trials that were stopped count as pruned, at their last epoch."""
+    """Bergstra et al. 2011, as Optuna has it; trials that were stopped count as pruned, at their last epoch.
+
+    The defaults may lie outside of the space, of which alone Optuna may be told: then they teach it nothing.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -46,6 +49,8 @@ def _by_tpe(space: Mapping[str, Domain], seed: int, trials: Sequence[Training]) 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     for one in trials:
         if one.accuracy is None or not one.has_ended or one.status == "failed":
+            continue
+        if not all(_holds(domain, one.job.parameters[name]) for name, domain in space.items()):
             continue
         finished = one.status == "finished"
         study.add_trial(
@@ -58,6 +63,14 @@ def _by_tpe(space: Mapping[str, Domain], seed: int, trials: Sequence[Training]) 
             )
         )
     return dict(study.ask(distributions).params)
+
+
+def _holds(domain: Domain, value: Any) -> bool:
+    if isinstance(domain, Range):
+        return isinstance(value, int | float) and domain.low <= value <= domain.high
+    if isinstance(domain, IntegerRange):
+        return value in range(domain.low, domain.high + 1)
+    return value in domain.values
 
 
 def _distribution(domain: Domain) -> Any:

@@ -130,6 +130,28 @@ class TestDraws:
         drawn = [draw(given, number, trials)["optim.muon_rate"] for number in range(30, 60)]
         assert sum(abs(rate - 0.8) < 0.25 for rate in drawn) > 24  # by chance it would be 15
 
+    @pytest.mark.parametrize(
+        "space",
+        [
+            {"optim.muon_rate": {"kind": "uniform", "low": 0.5, "high": 1.0}},
+            {"optim.muon_rate": {"kind": "log_uniform", "low": 0.001, "high": 0.002}},
+            {"diffusion.blocks": {"kind": "integer", "low": 7, "high": 9}},
+            {"diffusion.blocks": {"kind": "choice", "values": [7, 9]}},
+        ],
+    )
+    def test_defaults_outside_of_the_space_are_the_first_trial_and_tpe_searches_on_without_them(self, space):
+        given = params(searcher="tpe", space=space)
+        (name,) = space
+
+        def known(number: int, parameters: dict[str, Any]) -> Training:
+            job = Job(trial_name(number), number, parameters, 1, 1)
+            return Training(job, status="finished", history={1: {"valid_accuracy": 0.5}})
+
+        first = known(0, draw(given, 0, []))
+        assert draw(given, 1, [first]) == draw(given, 1, [])
+        second = known(1, draw(given, 1, [first]))
+        assert name in draw(given, 2, [first, second])
+
 
 class TestVerdict:
     def test_the_best_trial_is_the_one_that_ended_best_and_of_equals_the_first(self):
