@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from components.config import Config, said
+from components.config import Config
 from components.data.table import Faces, read_split
 from components.lowlight.table import DarkFaces, read_dark
 from components.records import CLEAN, Report
@@ -127,10 +127,8 @@ class Params(train_diffusion.Params):
             for value in domain.ends:
                 try:
                     override(self, {name: value})
-                except ValidationError as error:
-                    raise ValueError(f"sweep.space: {name} = {value}: {said(error.errors()[0])}") from None
                 except ValueError as error:
-                    raise ValueError(f"sweep.space: {error}") from None
+                    raise ValueError(f"sweep.space: {name} = {value}: {error}") from None
         return self
 
 

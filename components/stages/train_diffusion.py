@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from components import atomic
-from components.config import Config
+from components.config import Config, said
 from components.learning import inference, losses
 from components.learning.compute import device, prepare
 from components.learning.decoder import Decoder
@@ -61,8 +61,13 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
     """faces.parquet, dark_valid.parquet, prior.safetensors, best.json -> lldif.safetensors, lldif_history.json, and
     teacher.safetensors: the stage 1 that it learned from, which is another where best.json changes stage 1.
     """
-    best = best_parameters(folder / "best.json")
-    params, place = override(params, best), Workplace.open(folder, state)
+    path = folder / "best.json"
+    best = best_parameters(path)
+    try:
+        params = override(params, best)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    place = Workplace.open(folder, state)
     taught = with_own_prior(params, place) if is_of_stage_one(best) else place
     network = yield from train(params, taught)
     atomic.copy(taught.folder / "prior.safetensors", folder / "teacher.safetensors")
@@ -73,7 +78,7 @@ def run(params: Params, raw: Path, folder: Path, state: Path) -> Iterator[Report
 def best_parameters(path: Path) -> dict[str, Any]:
     """What the sweep found. Raises DataError where it left nothing readable."""
     try:
-        parameters: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+        parameters: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8"))["parameters"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f'{path}: not what a sweep leaves ({error}); without one it is {{"parameters": {{}}}}'
@@ -133,7 +138,10 @@ def train(params: Params, place: Workplace) -> Generator[Report, None, LLDif]:
 
 
 def override(params: Params, choice: Mapping[str, Any]) -> Params:
-    """`params` with some parameters, named by their dotted place, replaced. Raises ValueError, naming the place."""
+    """`params` with some parameters, named by their dotted place, replaced.
+
+    Raises ValueError, one line: the place, and what is allowed there.
+    """
     content = params.model_dump(mode="json", include=set(Params.model_fields))
     for name, value in choice.items():
         section: Any = content
@@ -146,4 +154,9 @@ def override(params: Params, choice: Mapping[str, Any]) -> Params:
             if depth < len(parents):
                 section = section[part]
         section[last] = value
-    return Params.model_validate_json(json.dumps(content))
+    try:
+        return Params.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])  # none, where sections do not go together
+        raise ValueError(f"{place}: {said(first)}".removeprefix(": ")) from None

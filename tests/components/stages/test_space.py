@@ -1,5 +1,6 @@
-"""The space of a sweep is of this model, or one clear line says what is not."""
+"""The space of a sweep, and what it found, are of this model, or one clear line says what is not."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import yaml
 
 from components import experiment
 from components.config import ConfigError, parse
-from components.stages import sweep
+from components.records import DataError
+from components.stages import sweep, train_diffusion
 from components.stages.train_diffusion import override
 
 
@@ -84,3 +86,25 @@ def test_a_budget_or_rule_that_cannot_be_is_one_line_before_anything_starts(repo
 def test_parameters_of_stage_1_are_searched_where_the_params_file_says_so(repository):
     space = {"model.prior.width": {"kind": "integer", "low": 8, "high": 16}}
     assert params(repository, space=space, stage_one=True).sweep.space["model.prior.width"].ends == (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("best", "line"),
+    [
+        ({"parameters": {"diffusion.steps": 0}}, r"diffusion\.steps: Input should be greater than or equal to 1"),
+        ({"parameters": {"diffusion.steps": "4"}}, r"diffusion\.steps: Input should be a valid integer"),
+        (
+            {"parameters": {"diffusion.stepz": 4}},
+            r"diffusion\.stepz: no such parameter: in diffusion there is form, .*",
+        ),
+        ({"parameters": {"batches.exposure_low": 0.9}}, "batches: exposure_low must not exceed exposure_high"),
+        ({"parameters": {"train_prior.epochs_after": 0}}, r"train_prior\.epochs_after: with .*"),
+        ({"parameters": ["diffusion.steps"]}, "not what a sweep leaves .*"),
+        ({"parameters": None}, "not what a sweep leaves .*"),
+    ],
+)
+def test_what_no_sweep_of_this_model_would_find_is_one_line_that_names_its_file(repository, tmp_path, best, line):
+    (tmp_path / "best.json").write_text(json.dumps(best))
+    given = experiment.given(experiment.load(repository / "params" / "demo.yaml"), "train_diffusion")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/best\.json: {line}$"):
+        next(train_diffusion.run(given, Path(), tmp_path, tmp_path))
