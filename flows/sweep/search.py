@@ -58,6 +58,8 @@ def _wait(ended: "queue.Queue[BaseException | None]") -> object:
 
 
 def _work(params: Params, folder: Path, state: Path, journal: Journal, confirms: bool) -> None:
+    if _most_trials(params) > 1:
+        draw(params, 1, [])  # a space of which nothing is allowed is told before Ray starts
     # Ray tells of dead workers on standard output, which carries the answer; the journal tells of them too
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,

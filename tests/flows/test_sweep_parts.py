@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components import experiment
-from components.config import parse
+from components.config import ConfigError, parse
 from components.records import DataError
 from components.stages import sweep
 from components.stages.sweep import Job
@@ -151,6 +151,29 @@ class TestDraws:
         assert draw(given, 1, [first]) == draw(given, 1, [])
         second = known(1, draw(given, 1, [first]))
         assert name in draw(given, 2, [first, second])
+
+    @pytest.mark.parametrize("searcher", ["random", "tpe"])
+    def test_values_that_do_not_go_together_are_drawn_again(self, searcher):
+        space = {
+            "batches.exposure_low": {"kind": "uniform", "low": 0.01, "high": 0.15},
+            "batches.exposure_high": {"kind": "uniform", "low": 0.1, "high": 0.3},
+        }
+        given = params(searcher=searcher, space=space, seed=3)
+        drawn = [draw(given, number, []) for number in range(1, 61)]
+        assert drawn == [draw(given, number, []) for number in range(1, 61)]
+        assert all(one["batches.exposure_low"] <= one["batches.exposure_high"] for one in drawn)
+        assert len({json.dumps(one) for one in drawn}) == 60
+
+    @pytest.mark.parametrize("searcher", ["random", "tpe"])
+    def test_a_space_of_which_nothing_is_allowed_is_one_line_before_ray_starts(self, searcher, tmp_path):
+        """Each end goes with the defaults, .005 and .2."""
+        space = {
+            "batches.exposure_low": {"kind": "uniform", "low": 0.1, "high": 0.19},
+            "batches.exposure_high": {"kind": "uniform", "low": 0.01, "high": 0.09},
+        }
+        refused = "sweep.space: 1000 draws of trial 1 are refused, the last by: batches: exposure_low must not exceed"
+        with pytest.raises(ConfigError, match=rf"^{refused} exposure_high$"):
+            list(search.search(params(searcher=searcher, space=space), tmp_path, tmp_path, confirms=False))
 
 
 class TestVerdict:
