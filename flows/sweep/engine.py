@@ -91,7 +91,7 @@ def knock(address: str) -> None:
 
 
 def check_resources(params: Params, nodes: list[dict[str, float]]) -> float:
-    """The GPUs that a trial gets. Raises ConfigError where no node has what a trial asks for."""
+    """The GPUs that a trial gets. Raises ConfigError where no node has all that a trial asks for: Ray would wait."""
     config = params.sweep
     cpus, gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     if config.cpus_per_trial > cpus:
@@ -103,6 +103,10 @@ def check_resources(params: Params, nodes: list[dict[str, float]]) -> float:
         return 0.0
     if config.gpus_per_trial > gpus:
         raise ConfigError(f"sweep.gpus_per_trial: {config.gpus_per_trial:g}: the node with most has {gpus:.0f}")
+    beside = max(node.get("CPU", 0.0) for node in nodes if node.get("GPU", 0.0) >= config.gpus_per_trial)
+    if config.cpus_per_trial > beside:
+        wants = f"{config.cpus_per_trial}: with gpus_per_trial {config.gpus_per_trial:g}"
+        raise ConfigError(f"sweep.cpus_per_trial: {wants}, the largest node has {beside:.0f}")
     return config.gpus_per_trial
 
 

@@ -137,6 +137,14 @@ class TestGpus:
         with pytest.raises(ConfigError, match=r"^sweep\.cpus_per_trial: 4: the largest node has 2$"):
             engine.check_resources(params(cpus_per_trial=4), [{"CPU": 2.0}, {"CPU": 2.0}])
 
+    def test_cpus_of_one_node_and_a_gpu_of_another_are_no_place_for_a_trial(self):
+        nodes = [{"CPU": 16.0}, {"CPU": 2.0, "GPU": 1.0}]
+        line = r"^sweep\.cpus_per_trial: 8: with gpus_per_trial 1, the largest node has 2$"
+        with pytest.raises(ConfigError, match=line):
+            engine.check_resources(params(cpus_per_trial=8, gpus_per_trial=1), nodes)
+        assert engine.check_resources(params(cpus_per_trial=8, gpus_per_trial=0), nodes) == 0
+        assert engine.check_resources(params(cpus_per_trial=2, gpus_per_trial=1), nodes) == 1
+
     @pytest.mark.parametrize(("gpus", "capped"), [(0.25, [0.25]), (1, []), (2, []), (0, [])])
     def test_the_memory_of_a_shared_gpu_is_capped(self, monkeypatch, gpus, capped):
         fractions: list[float] = []
