@@ -43,7 +43,8 @@ class Params(train_prior.Params):
         self.inference.check_beside(self.objective)
         first, second = self.train_prior, self.train_diffusion
         if second.one_schedule != (first.epochs_after > 0):
-            needed = "the epochs of stage 2" if second.one_schedule else "0"
+            # not exactly: whoever tries more epochs of stage 2 need not train stage 1 anew, and a trial is shorter
+            needed = "1 or more; without a jump of the rate, the epochs of stage 2" if second.one_schedule else "0"
             schedule = f"train_diffusion.one_schedule {second.one_schedule}"
             raise ValueError(f"train_prior.epochs_after: with {schedule}, allowed is {needed}")
         prompts_learn = first.loss.contrastive_weight > 0 or first.loss.dark_text_weight > 0

@@ -55,7 +55,10 @@ def test_a_value_that_no_stage_can_use_is_refused(tmp_path, key, value):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"train_prior.epochs_after": 0}, "the file: train_prior.epochs_after: with train_diffusion.one_schedule True"),
+        (
+            {"train_prior.epochs_after": 0},
+            "the file: train_prior.epochs_after: with train_diffusion.one_schedule True, allowed is 1 or more",
+        ),
         (
             {"train_diffusion.one_schedule": False},
             "epochs_after: with train_diffusion.one_schedule False, allowed is 0",
@@ -78,6 +81,13 @@ def test_a_value_that_no_stage_can_use_is_refused(tmp_path, key, value):
 def test_sections_that_do_not_go_together_are_one_line(tmp_path, changes, line):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overridden(yaml.safe_load(DEMO), changes)), encoding="utf-8")
     assert line in complaint(tmp_path / "mine.yaml")
+
+
+def test_stage_2_may_be_longer_than_stage_1_was_told(tmp_path):
+    """`dvc exp run -S params/demo.yaml:train_diffusion.epochs=12` trains stage 2 alone."""
+    content = overridden(yaml.safe_load(DEMO), {"train_diffusion.epochs": 12})
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert experiment.load(tmp_path / "mine.yaml").train_prior.epochs_after == 9
 
 
 @pytest.mark.parametrize("value", ["2024-01-01", "!!set {a}", "!!binary aGk="])
