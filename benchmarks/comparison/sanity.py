@@ -57,9 +57,11 @@ def probes(methods: Mapping[str, Sequence[Line]]) -> Table:
                 float(np.mean([one["prior"][key] for one in found]))
                 for key in ("inferred_deviation", "chain_deviation", "true_deviation")
             ]
-            rows.append([name, found[0]["exposure"], *cells, " / ".join(f"{value:.3f}" for value in deviations)])
+            explained = [one["prior"]["explained"] for one in found if "explained" in one["prior"]]  # by today's code
+            share = f"{100 * float(np.mean(explained)):.0f}" if explained else "–"
+            rows.append([name, found[0]["exposure"], *cells, " / ".join(f"{value:.3f}" for value in deviations), share])
     heads = [head for part in PROBES.values() for head in part.values()]
-    return ["method", "exposure", *heads, "deviation of Z-hat / across chains / of Z"], rows
+    return ["method", "exposure", *heads, "deviation of Z-hat / across chains / of Z", "of Z explained, %"], rows
 
 
 def _mean_cell(found: Sequence[Mapping[str, float] | None], otherwise: str) -> str:

@@ -49,10 +49,10 @@ def probe(
 
     A chain is also asked in 1, 2, 4 and 8 steps, whatever the T that it was trained in.
     prior: the standard deviation across faces, mean over the channels, of Z-hat (one chain) and of stage 1's Z, and
-    that of Z-hat across chains. shuffled_gap: accuracy and negative log-likelihood of one chain less those with another
-    face's Z-hat, with paired intervals. Stage 1 is shown the image that its Z is made of, and asked without and with a
-    wrong label where a label enters its Z; "dark_image" shows it the dark face under the same Z. Both networks are on
-    one device.
+    that of Z-hat across chains; explained: the share of Z's variance over faces that Z-hat accounts for.
+    shuffled_gap: accuracy and negative log-likelihood of one chain less those with another face's Z-hat, with paired
+    intervals. Stage 1 is shown the image that its Z is made of, and asked without and with a wrong label where a label
+    enters its Z; "dark_image" shows it the dark face under the same Z. Both networks are on one device.
     """
     priors = _priors(network, stage_one, faces)
     place = network.starts.device
@@ -71,6 +71,7 @@ def probe(
             "inferred_deviation": _deviation(priors.chains[0]),
             "true_deviation": _deviation(priors.taught["own_prior"]),
             "chain_deviation": round(float(priors.chains.std(dim=0, correction=0).mean()), 4),
+            "explained": _explained(priors.taught["own_prior"], priors.chains[0]),
         },
         "shuffled_gap": {metric: rounded(gap[metric]) for metric in ("accuracy", "nll")},
     }
@@ -150,3 +151,9 @@ def _figures(probabilities: np.ndarray, faces: Probed) -> dict[str, float]:
 
 def _deviation(z: Tensor) -> float:
     return round(float(z.std(dim=0, correction=0).mean()), 4)
+
+
+def _explained(z: Tensor, inferred: Tensor) -> float:
+    """1 for the true Z, 0 for its mean over faces, less for what is worse than that; over all channels together."""
+    variance = float(z.var(dim=0, correction=0).mean())
+    return round(1 - float((inferred - z).square().mean()) / variance, 4) if variance else 0.0

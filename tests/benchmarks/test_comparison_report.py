@@ -247,7 +247,7 @@ def probed(accuracy: float) -> dict:
         "exposure": "0.05",
         "lldif": figures("one_chain", "eight_chains", "zero", "mean", "shuffled", "oracle", "image_shuffled"),
         "stage_one": figures("own_prior"),
-        "prior": {"inferred_deviation": 0.25, "true_deviation": 1.0, "chain_deviation": 0.1},
+        "prior": {"inferred_deviation": 0.25, "true_deviation": 1.0, "chain_deviation": 0.1, "explained": 0.876},
     }
 
 
@@ -259,6 +259,7 @@ def test_what_the_prior_is_worth_stands_beside_the_result(tmp_path):
     assert told["stage 1, the image of its Z"] == "55.0 / 1.500"
     assert told["stage 1, wrong label"] == told["stage 1, no label"] == "no label enters"
     assert told["T = 8"] == told["stage 1, dark face"] == "–"
+    assert told["of Z explained, %"] == "88"
     assert told["deviation of Z-hat / across chains / of Z"] == "0.250 / 0.100 / 1.000"
     assert "What the prior is worth" not in report.markdown(LINES, tmp_path)
 

@@ -68,7 +68,7 @@ def test_what_was_asked_of_z_stands_beside_the_models_own_answer():
             "exposure": "0.05",
             "lldif": asked,
             "stage_one": {"own_prior": {"accuracy": 0.9, "nll": 0.2}},
-            "prior": {"inferred_deviation": 0.1, "true_deviation": 0.2, "chain_deviation": 0.3},
+            "prior": {"inferred_deviation": 0.1, "true_deviation": 0.2, "chain_deviation": 0.3, "explained": 0.7},
             "shuffled_gap": {"accuracy": interval, "nll": interval},
         }
     )

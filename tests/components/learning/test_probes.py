@@ -108,6 +108,7 @@ def test_a_recogniser_that_reads_the_label_off_z_falls_with_z_and_not_with_the_i
     accuracies = {name: row["accuracy"] for name, row in found["lldif"].items()}
     assert accuracies["one_chain"] == accuracies["eight_chains"] == accuracies["oracle"] == 1
     assert accuracies["image_shuffled"] == 1
+    assert found["prior"]["explained"] == 1
     assert found["stage_one"]["own_prior"]["accuracy"] == 1
     other = derangement(FACES, 1)
     assert accuracies["shuffled"] == round(accuracy(faces.labels[other], faces.labels), 4) < 0.5
@@ -146,6 +147,7 @@ def test_a_constant_prior_shows_as_no_deviation_though_its_chains_differ(stages,
     assert found["prior"]["inferred_deviation"] == 0
     assert found["prior"]["chain_deviation"] > 0.5
     assert found["prior"]["true_deviation"] > 0
+    assert found["prior"]["explained"] < 0  # any constant but Z's mean is worse than that
     assert found["lldif"]["shuffled"] == found["lldif"]["mean"] == found["lldif"]["one_chain"]
 
 
