@@ -155,18 +155,28 @@ def provenance() -> Provenance:
 
 def changed() -> list[str]:
     """Files that differ from the commit, dvc.lock and *.dvc apart: those are what publishing commits."""
-    lines = git("status", "--porcelain", "--untracked-files=all", "-z").split("\0")
-    names = [line[3:] for line in lines if line]
-    return [name for name in names if name != "dvc.lock" and not name.endswith(".dvc")]
+    return [name for name in _differing() if not _is_published(name)]
+
+
+def _is_published(name: str) -> bool:
+    return name == "dvc.lock" or name.endswith(".dvc")
+
+
+def _differing() -> list[str]:
+    # a file that was moved is two: a pair of names would be an entry of another form
+    entries = git("status", "--porcelain", "--no-renames", "--untracked-files=all", "-z").split("\0")
+    return [entry[3:] for entry in entries if entry]
 
 
 def publish(message: str) -> str:
     """Commit dvc.lock and *.dvc, and return the commit. Raises Failed where anything else has changed."""
-    others = changed()
-    if others:
-        raise Failed(f"not published: {others[0]} has changed too; allowed are dvc.lock and *.dvc", "config")
-    if git("status", "--porcelain").strip():
-        git("add", "--", "dvc.lock", *(str(path.relative_to(ROOT)) for path in ROOT.glob("data/*.dvc")))
+    names = _differing()
+    other = next((name for name in names if not _is_published(name)), None)
+    if other:
+        raise Failed(f"not published: {other} has changed too; allowed are dvc.lock and *.dvc", "config")
+    if names:
+        # unlike `git add`, content with files that are gone from tree and index alike
+        git("update-index", "--add", "--remove", "--", *names)
         git("commit", "--quiet", "-m", message)
     return git("rev-parse", "HEAD").strip()
 
@@ -174,7 +184,9 @@ def publish(message: str) -> str:
 def git(*arguments: str, check: bool = True) -> str:
     done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
     if check and done.returncode:
-        raise Failed(f"git {arguments[0]}: {done.stderr.strip().splitlines()[-1]}", "infrastructure")
+        # `git commit` says on standard output that there is nothing to commit
+        said = (done.stderr.strip() or done.stdout.strip() or f"ended with {done.returncode}").splitlines()[-1]
+        raise Failed(f"git {arguments[0]}: {said}", "infrastructure")
     return done.stdout
 
 
