@@ -70,7 +70,7 @@ def read(config: Parquet, raw: Path) -> Iterator[Face | Reject]:
             if shard.split not in ("train", split):
                 continue
             for number, row in enumerate(_rows(config, shard)):
-                data, subject = _bytes(row["image"]), str(row.get("subject") or "")
+                data, subject = _bytes(row["image"]), _subject(config, row)
                 if shard.split == "train" and carve(_key(config, data, subject), missing) != split:
                     continue
                 yield _face(config, shard, f"{shard.path.name}:{number}", split, data, row["label"], subject)
@@ -153,13 +153,24 @@ def _bytes(image: Any) -> bytes | None:
     return image.get("bytes") if isinstance(image, dict) else image
 
 
-def _key(config: Parquet, data: bytes | None, subject: str) -> str:
-    return subject if config.subject_column else hashlib.sha256(data or b"").hexdigest()
+def _subject(config: Parquet, row: dict[str, Any]) -> str | None:
+    """Empty where persons are not known, None where the row should tell and does not."""
+    if not config.subject_column:
+        return ""
+    given = row["subject"]
+    # a number that is missing may be NaN, which is not equal to itself; 0 is a person like any other
+    return str(given) if given not in (None, "") and given == given else None
+
+
+def _key(config: Parquet, data: bytes | None, subject: str | None) -> str:
+    return (subject or "") if config.subject_column else hashlib.sha256(data or b"").hexdigest()
 
 
 def _face(
-    config: Parquet, shard: Shard, name: str, split: str, data: bytes | None, label: Any, subject: str
+    config: Parquet, shard: Shard, name: str, split: str, data: bytes | None, label: Any, subject: str | None
 ) -> Face | Reject:
+    if subject is None:
+        return reject(name, split, f"no person in column {config.subject_column}: allowed is one in each row")
     title = dict(enumerate(shard.titles)).get(label) if isinstance(label, int) else label
     if title not in config.classes:
         return reject(name, split, f"label {escaped(str(label))}: allowed are {', '.join(config.classes)}")

@@ -280,6 +280,20 @@ def test_a_person_of_a_shard_is_in_one_split(tmp_path):
     assert len({face.split for face in faces}) > 1
 
 
+@pytest.mark.parametrize("nobody", [None, float("nan")])
+def test_a_person_may_be_number_0_and_a_row_without_a_person_is_a_reject(tmp_path, nobody):
+    """Faces that say nothing of their person would count as persons of their own."""
+    who = pa.array([0, 1, nobody] * 20, pa.int64() if nobody is None else pa.float64(), from_pandas=False)
+    columns = {"image": [picture(n) for n in range(60)], "label": [n % 2 for n in range(60)], "who": who}
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    faces, rejects = read(config(PARQUET, subject_column="who"), tmp_path)
+    zero, one = ("0", "1") if nobody is None else ("0.0", "1.0")
+    assert Counter(face.subject for face in faces) == {zero: 20, one: 20}
+    assert {len({face.split for face in faces if face.subject == person}) for person in (zero, one)} == {1}
+    assert set(rejects) == {f"train.parquet:{n}" for n in range(2, 60, 3)}
+    assert set(rejects.values()) == {"no person in column who: allowed is one in each row"}
+
+
 def test_rows_that_cannot_be_faces_are_rejects(tmp_path, shard):
     bad = [(picture("a"), 2), (picture("b"), -1), (picture("c"), None), (None, 0), (b"", 0), (b"no", 1)]
     shard(tmp_path / "train-0.parquet", [*rows("good", 20), *bad], CLASSES)
