@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.config import Config
 from components.data.archive import UnreadableError, escaped
@@ -21,6 +21,19 @@ class Collected(Config):
     size: int = Field(ge=8, le=1024)
     colour: Literal["grey", "rgb"]
     max_reject_share: float = Field(ge=0, lt=1)
+
+
+class Carved(Collected):
+    """Shares of the faces, or of the people, go to valid and test."""
+
+    valid_share: Share
+    test_share: Share
+
+    @model_validator(mode="after")
+    def _some_are_left_to_train(self) -> Self:
+        if self.valid_share + self.test_share > 0.9:
+            raise ValueError("valid_share and test_share: allowed is a sum up to 0.9")
+        return self
 
 
 def read_face(config: Collected, tree: Tree, path: str, face: Face) -> Face | Reject:

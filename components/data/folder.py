@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from components.data.archive import escaped
-from components.data.collected import Collected, Share, carve, one_hot, read_face, reject
+from components.data.collected import Carved, carve, one_hot, read_face, reject
 from components.data.table import SPLITS
 from components.data.tree import Tree, join, open_tree
 from components.records import DataError, Face, Reject
@@ -17,7 +17,7 @@ from components.records import DataError, Face, Reject
 SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 
 
-class Folder(Collected):
+class Folder(Carved):
     """A tree whose folders of `classes` hold the images, at any depth.
 
     Splits that the tree does not have are shares of train, by the hash of each image's path or, with split_by
@@ -29,15 +29,11 @@ class Folder(Collected):
     layout: Literal["split/class", "class"]
     split_by: Literal["hash", "subject"]
     subject_pattern: str
-    valid_share: Share
-    test_share: Share
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: allowed is each class once")
-        if self.valid_share + self.test_share > 0.9:
-            raise ValueError("valid_share and test_share: allowed is a sum up to 0.9")
         if self.split_by == "subject" and not self.subject_pattern:
             raise ValueError("subject_pattern: split_by subject needs one")
         try:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.data.collected import Collected, Share, fraction, one_hot, read_face, reject
+from components.data.collected import Carved, fraction, one_hot, read_face, reject
 from components.data.faces import EMOTIONS
 from components.data.table import SPLITS
 from components.data.tree import Tree, open_tree
@@ -36,7 +36,7 @@ NAME = re.compile(
 GRAMMAR = "allowed is: session A or B, gender F or M, person 01 .. 35, expression, view, .JPG, as in AF01ANS.JPG"
 
 
-class Kdef(Collected):
+class Kdef(Carved):
     """The official folders, or a zip of them; `views` are kept, and nobody is in two splits.
 
     People, ordered by hash, are split by count: at least one each for test and valid.
@@ -44,8 +44,6 @@ class Kdef(Collected):
 
     source: Literal["kdef"]
     views: tuple[Literal["FL", "HL", "S", "HR", "FR"], ...] = Field(min_length=1)
-    valid_share: Share
-    test_share: Share
 
 
 def count(config: Kdef, raw: Path) -> int:

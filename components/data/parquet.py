@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from components.data.archive import escaped
-from components.data.collected import Collected, Share, carve, one_hot, reject, with_pixels
+from components.data.collected import Carved, carve, one_hot, reject, with_pixels
 from components.data.table import DAMAGE, SPLITS
 from components.data.tree import FILE_BYTES
 from components.records import DataError, Face, Reject, first_line
@@ -23,7 +23,7 @@ SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val":
 ROWS = 64  # read at once
 
 
-class Parquet(Collected):
+class Parquet(Carved):
     """Shards in a folder, or in its folder `data`; the split is the first word of a shard's name.
 
     The image is a struct of bytes and path, or plain bytes; the label a number (named by the shard's own ClassLabel,
@@ -36,8 +36,6 @@ class Parquet(Collected):
     image_column: str = Field(min_length=1)
     label_column: str = Field(min_length=1)
     subject_column: str
-    valid_share: Share
-    test_share: Share
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:

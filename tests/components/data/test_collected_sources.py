@@ -194,7 +194,6 @@ def test_files_in_no_class_and_names_that_are_not_utf_8_are_rejects(by_class):
     [
         ({"classes": ["calm", "calm"]}, "classes: allowed is each class once"),
         ({"classes": ["calm"]}, "classes"),
-        ({"valid_share": 0.5, "test_share": 0.5}, "valid_share and test_share: allowed is a sum up to 0.9"),
         ({"split_by": "subject"}, "subject_pattern: split_by subject needs one"),
         ({"subject_pattern": "(a"}, "subject_pattern: not a regular expression"),
         ({"subject_pattern": "a"}, "subject_pattern: allowed is a regular expression with one group"),
@@ -206,6 +205,13 @@ def test_a_description_that_cannot_be_is_one_line(changes, words):
     with pytest.raises(ConfigError, match=r"^x.yaml: [^\n]*$") as caught:
         config(FOLDER, **changes)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [FOLDER, PARQUET, KDEF])
+def test_shares_that_leave_nothing_to_train_are_one_line(source):
+    assert config(source, valid_share=0.4, test_share=0.5)
+    with pytest.raises(ConfigError, match=r"^x.yaml: [^\n]*: valid_share and test_share: allowed is a sum up to 0.9$"):
+        config(source, valid_share=0.5, test_share=0.5)
 
 
 # Parquet
