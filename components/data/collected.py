@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.config import Config
 from components.data.archive import UnreadableError, escaped
@@ -13,6 +13,15 @@ from components.data.tree import Tree
 from components.records import Face, Reject
 
 Share = Annotated[float, Field(ge=0.01, le=0.5)]
+
+
+def _each_once(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("allowed is each class once")
+    return classes
+
+
+Classes = Annotated[tuple[str, ...], Field(min_length=2, max_length=100), AfterValidator(_each_once)]
 
 
 class Collected(Config):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from components.data.archive import escaped
-from components.data.collected import Carved, carve, one_hot, read_face, reject
+from components.data.collected import Carved, Classes, carve, one_hot, read_face, reject
 from components.data.table import SPLITS
 from components.data.tree import Tree, join, open_tree
 from components.records import DataError, Face, Reject
@@ -25,15 +25,13 @@ class Folder(Carved):
     """
 
     source: Literal["folder"]
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100)
+    classes: Classes
     layout: Literal["split/class", "class"]
     split_by: Literal["hash", "subject"]
     subject_pattern: str
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: allowed is each class once")
         if self.split_by == "subject" and not self.subject_pattern:
             raise ValueError("subject_pattern: split_by subject needs one")
         try:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from components.data.archive import escaped
-from components.data.collected import Carved, carve, one_hot, reject, with_pixels
+from components.data.collected import Carved, Classes, carve, one_hot, reject, with_pixels
 from components.data.table import DAMAGE, SPLITS
 from components.data.tree import FILE_BYTES
 from components.records import DataError, Face, Reject, first_line
@@ -32,16 +32,10 @@ class Parquet(Carved):
     """
 
     source: Literal["parquet"]
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100)
+    classes: Classes
     image_column: str = Field(min_length=1)
     label_column: str = Field(min_length=1)
     subject_column: str
-
-    @model_validator(mode="after")
-    def _can_be_read(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: allowed is each class once")
-        return self
 
 
 @dataclass(frozen=True)
