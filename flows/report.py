@@ -52,7 +52,7 @@ def write(policy: Policy, experiment: str) -> Path:
     try:
         content = gather(project.runs_folder(experiment), experiment)
     except FileNotFoundError as error:
-        missing = Path(error.filename).relative_to(ROOT)
+        missing = Path(error.filename or str(error)).relative_to(ROOT)  # pyarrow's message is the path
         raise Failed(f"{missing}: missing: 'lldif run {experiment}' or 'dvc pull' brings it", "data") from None
     except DataError as error:
         raise Failed(str(error).replace(f"{ROOT}/", ""), "data") from None

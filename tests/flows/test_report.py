@@ -8,7 +8,11 @@ import pytest
 from browser import contrast, look
 from clones import Clone
 from PIL import Image
+from pyarrow import parquet
 
+from components.learning import evaluation
+from flows import policy, report
+from flows.project import Failed
 from flows.report import CONTENTS
 
 
@@ -93,3 +97,18 @@ def test_without_outputs_it_is_one_line(empty_clone: Clone):
     done = empty_clone.run("lldif", "report", "demo", code=1)
     assert done.stderr == "lldif: runs/demo/slices.json: missing: 'lldif run demo' or 'dvc pull' brings it\n"
     assert not (empty_clone.path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("predictions.parquet", lambda path: evaluation.read(path, "candidate")),
+        ("rejects.parquet", lambda path: parquet.read_table(path, columns=["reason"])),
+        ("faces.json", Path.read_text),
+    ],
+)
+def test_whoever_misses_an_output_it_is_one_line(monkeypatch, name, read):
+    monkeypatch.setattr(report, "gather", lambda runs, _: read(runs / name))
+    with pytest.raises(Failed) as caught:
+        report.write(policy.load(), "nowhere")
+    assert str(caught.value) == f"runs/nowhere/{name}: missing: 'lldif run nowhere' or 'dvc pull' brings it"
