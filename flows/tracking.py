@@ -66,19 +66,31 @@ def tracking_uri(policy: Policy) -> str:
 
 @contextmanager
 def reachable(policy: Policy) -> Iterator[Any]:
-    """An MLflow client. Raises Failed, one line, where the server or its store does not answer."""
+    """An MLflow client. Raises Failed, one line, where the server or its store does not answer.
+
+    What MLflow is told is read from the disk meanwhile: what goes wrong there is one line too, and not MLflow's.
+    """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     uri = tracking_uri(policy)
     try:
         yield MlflowClient(uri, uri)
-    except MlflowException as error:
+    except (MlflowException, RequestException, ConnectionError, TimeoutError) as error:
         text = str(error).strip() or type(error).__name__
         line = "does not answer" if "Max retries exceeded" in text else text.splitlines()[0][:200]
         raise Failed(f"MLflow at {public(uri)}: {line}", "infrastructure") from None
+    except FileNotFoundError as error:
+        # pyarrow's message is the path
+        raise Failed(f"{_short(error.filename or error)}: missing", "data") from None
     except OSError as error:
-        raise Failed(f"MLflow at {public(uri)}: {error.strerror or error}", "infrastructure") from None
+        where = f"{_short(error.filename)}: " if error.filename else ""
+        raise Failed(f"{where}{error.strerror or error}", "infrastructure") from None
+
+
+def _short(path: object) -> str:
+    return str(path).replace(f"{ROOT}{os.sep}", "")
 
 
 def public(uri: str) -> str:
