@@ -7,7 +7,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,9 @@ class Scorer:
 
     def ask(self, **command: object) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command, default=str) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it died meanwhile: what it said last is why
+            self.process.stdin.write(json.dumps(command, default=str) + "\n")
+            self.process.stdin.flush()
         return self._answer("does not answer", Failed)
 
     def _answer(self, otherwise: str, kind: type[Failed]) -> dict[str, Any]:

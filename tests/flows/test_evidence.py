@@ -16,6 +16,7 @@ from components.records import file_sha256
 from flows import evidence
 from flows.evidence import DoesNotLoad, Scorer
 from flows.policy import load
+from flows.project import Failed
 from flows.tracking import Version
 
 
@@ -93,6 +94,14 @@ def test_what_a_process_said_last_is_why_its_model_does_not_load(scorer: Callabl
         scorer("raise ValueError('no weights')").load(tmp_path)
     with pytest.raises(DoesNotLoad, match="version 3 does not load: no word"):
         scorer("").load(tmp_path)
+
+
+def test_a_process_that_died_before_it_was_asked_is_one_line(scorer: Callable[[str], Scorer], tmp_path: Path):
+    process = scorer("print('{}', flush=True); raise MemoryError('no room for faces')")
+    process.load(tmp_path)
+    process.process.wait()
+    with pytest.raises(Failed, match="lldif-demo version 3 does not answer: MemoryError: no room for faces"):
+        process.ask(predict="a table")
 
 
 def test_a_model_whose_weights_are_not_those_that_were_registered_does_not_load(
