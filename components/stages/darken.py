@@ -34,6 +34,13 @@ class Ladder(Config):
             raise ValueError("each exposure once")
         return exposures
 
+    @field_validator("exposures")
+    @classmethod
+    def _with_the_clean_image(cls, exposures: tuple[float, ...]) -> tuple[float, ...]:
+        if CLEAN not in exposures:
+            raise ValueError(f"allowed is a ladder with {CLEAN}, the clean image, beside which the others are shown")
+        return exposures
+
 
 class Params(Config):
     camera: Camera

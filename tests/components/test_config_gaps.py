@@ -39,7 +39,7 @@ def complaint_about(tmp_path: Path, key: str, value: Any) -> str:
         ("darken.exposures", [0.0]),
         ("darken.exposures", [-1.0]),
         ("darken.exposures", [2.0]),
-        ("darken.exposures", [0.2, 0.2]),
+        ("darken.exposures", [1.0, 0.2, 0.2]),
         ("batches.exposure_low", 0.5),
         ("camera.full_well_electrons", float("inf")),
         ("compute.seed", 2**70),
@@ -88,6 +88,12 @@ def test_stage_2_may_be_longer_than_stage_1_was_told(tmp_path):
     content = overridden(yaml.safe_load(DEMO), {"train_diffusion.epochs": 12})
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     assert experiment.load(tmp_path / "mine.yaml").train_prior.epochs_after == 9
+
+
+def test_a_ladder_without_the_clean_image_is_one_line(tmp_path):
+    """Whoever shows a clean image takes the brightest for it."""
+    said = "darken.exposures: allowed is a ladder with 1.0, the clean image, beside which the others are shown"
+    assert complaint_about(tmp_path, "darken.exposures", [0.2, 0.05]) == said
 
 
 @pytest.mark.parametrize("value", ["2024-01-01", "!!set {a}", "!!binary aGk="])
