@@ -22,7 +22,7 @@ from flows import accounts, measured, project, sheets, tracking
 from flows.desk import open_ledger
 from flows.policy import Policy
 from flows.project import ROOT, Failed
-from flows.verdicts import MARKS
+from flows.verdicts import MARKS, averaged
 
 MODELS = {"candidate": "LLDif", "baseline": "baseline"}
 WATCHED = 0.05  # the exposure whose classes and attributes are shown
@@ -91,6 +91,7 @@ def gather(runs: Path, experiment: str) -> dict[str, Any]:
         "pictures": _pictures(dark, predictions["candidate"], rungs, sheet_rung),
         "sheet_rung": exposure_name(sheet_rung),
         "scores": measured.figures_table(scores, MODELS, [exposure_name(rung) for rung in rungs]),
+        "averaged": averaged(scores["candidate"]["accuracy"]),
         "votes_entropy": f"{scores['votes_entropy']:.3f}",
         "risk_coverage": measured.risk_coverage(
             {name: predictions[model].at(watched) for model, name in MODELS.items()}

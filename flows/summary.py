@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows import result
 from flows.progress import duration
-from flows.verdicts import MARKS
+from flows.verdicts import MARKS, averaged
 
 # in the words of a person: what Z-hat was put in its place, what else was asked of LLDif, and of stage 1
 PRIORS = {
@@ -61,7 +61,7 @@ def table(answer: dict[str, Any], drawn: bool) -> Table:
     """Stages, accuracy by exposure, gates, decision and what to type next."""
     sections: dict[str, RenderableType] = {
         f"{answer['experiment']}: stages": _stages(answer),
-        f"accuracy by exposure (always the commonest class: {answer['majority']:.3f})": _scores(answer),
+        f"accuracy by exposure ({_explained(answer)})": _scores(answer),
         "measured on valid": Padding(Group(*measured(answer)), (0, 0, 0, 2)),
         "gates": _gates(answer),
         **_warnings(answer),
@@ -81,6 +81,12 @@ def _stages(answer: dict[str, Any]) -> Table:
         ran = stage["status"] == "ran"
         rows.add_row(stage["name"], "ran" if ran else "up to date", duration(stage["seconds"]) if ran else "")
     return rows
+
+
+def _explained(answer: dict[str, Any]) -> str:
+    accuracy = answer["candidate"]["accuracy"]
+    mean = f"; mean_dark: over {averaged(accuracy)}" if "mean_dark" in accuracy else ""
+    return f"always the commonest class: {answer['majority']:.3f}{mean}"
 
 
 def _scores(answer: dict[str, Any]) -> Table:

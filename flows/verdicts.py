@@ -1,7 +1,10 @@
 """The gates' verdict for people: sentences, a table, an interval drawn in text."""
 
 import textwrap
+from collections.abc import Container
 from typing import Any
+
+from components.learning.evaluation import DARK_RUNGS, exposure_name
 
 WIDTH = 41  # characters of a drawn interval
 MARKS = {"pass": "passed", "fail": "FAILED", "inconclusive": "undecided", "not_applicable": "not asked"}
@@ -54,4 +57,10 @@ def curve(accuracy: dict[str, float]) -> list[str]:
     """Accuracy by exposure as bars of text, brightest first, the mean last."""
     ends = {"clean": 2.0, "mean_dark": -1.0}
     ordered = sorted(accuracy, key=lambda name: ends.get(name) or float(name), reverse=True)
-    return [f"{name:>9}  {accuracy[name]:.3f}  {'#' * round(40 * accuracy[name])}" for name in ordered]
+    lines = [f"{name:>9}  {accuracy[name]:.3f}  {'#' * round(40 * accuracy[name])}" for name in ordered]
+    return [*lines, f"mean_dark: over {averaged(accuracy)}"] if "mean_dark" in accuracy else lines
+
+
+def averaged(ladder: Container[str]) -> str:
+    """What mean_dark is the mean over: those of the dark exposures that a ladder has."""
+    return ", ".join(name for name in map(exposure_name, DARK_RUNGS) if name in ladder)

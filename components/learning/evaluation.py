@@ -24,7 +24,7 @@ from components.lowlight.table import DarkFaces
 from components.records import CLEAN, Score
 
 FIGURES = tuple(one.name for one in fields(Score) if one.name not in ("exposure", "faces"))
-DARK_RUNGS = (0.2, 0.05, 0.02, 0.01)  # the mean over these is the one number "mean_dark"
+DARK_RUNGS = (0.2, 0.05, 0.02, 0.01)  # the mean over these, as far as a ladder has them, is "mean_dark"
 GAMMA = "gamma"  # the name of scores in the darkness of components.lowlight.gamma
 
 

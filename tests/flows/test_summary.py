@@ -68,6 +68,7 @@ def test_it_tells_stages_accuracy_gates_decision_and_what_to_type():
     for line in (
         r"ingest +up to date",
         r"train_diffusion +ran +3 min 05 s",
+        r"accuracy by exposure \(always the commonest class: 0\.143; mean_dark: over 0\.2\)",
         r"clean +0\.750 +0\.700 +0\.720 +0\.710",
         r"mean_dark +0\.250 +0\.200\n +gamma +0\.300 +0\.200\n",
         r"votes, mean_dark: LLDif 1\.310, baseline 1\.420, at least 0\.450",
