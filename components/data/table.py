@@ -268,5 +268,8 @@ def read_known(path: Path, split: str) -> tuple[list[str], list[dict[str, str]]]
         for where, subject, own in zip(batch["split"], batch["subject"], batch["attributes"], strict=True):
             if where == split:
                 subjects.append(str(subject))
-                attributes.append(json.loads(own))
+                try:
+                    attributes.append(json.loads(own))
+                except ValueError as error:
+                    raise DataError(f"{path}: attributes are not JSON ({first_line(error)}); make it again") from None
     return subjects, attributes

@@ -98,6 +98,14 @@ def test_a_value_that_is_missing_is_named_once(tmp_path, whole):
     assert str(error.value) == f"{tmp_path / 't'}: damaged in row group 0 (a value is missing); make it again"
 
 
+def test_attributes_that_are_not_json_are_one_line(tmp_path, whole):
+    rows = pq.read_table(whole)
+    place = rows.schema.get_field_index("attributes")
+    pq.write_table(rows.set_column(place, rows.schema.field(place), pa.array(["{tone"] * len(rows))), tmp_path / "t")
+    with pytest.raises(DataError, match=r"t: attributes are not JSON \([^\n]*\); make it again$"):
+        table.read_known(tmp_path / "t", "valid")
+
+
 def test_damage_in_the_footer_never_ends_in_a_traceback(tmp_path, whole):
     """Parquet's footer has no checksum, so other faces may come of it: that is what DVC's hash of the file is for."""
     data = whole.read_bytes()
