@@ -29,7 +29,6 @@ from flows.project import ROOT, Failed
 from flows.tracking import Version
 
 ROUNDS, FACES = 8, 20  # of the measurement of costs, and faces in a round
-CAMERA = "camera"  # the protocol whose ladder is judged, where a table holds several
 
 
 class DoesNotLoad(Failed):
@@ -197,7 +196,7 @@ def exposures_to_disturb(gates: Gates) -> set[float]:
 
 def write_disturbed(test: Path, folder: Path, exposures: set[float]) -> dict[str, Path]:
     """Tables like `test` of its faces at these exposures, disturbed, by the disturbance; none where none is asked."""
-    rows = of_camera(pq.read_table(test))
+    rows = pq.read_table(test)
     rows = rows.filter(pa.array([exposure in exposures for exposure in rows["exposure"].to_pylist()]))
     if not len(rows):
         return {}
@@ -208,13 +207,6 @@ def write_disturbed(test: Path, folder: Path, exposures: set[float]) -> dict[str
         found[name] = folder / f"{name}.parquet"
         pq.write_table(rows.set_column(rows.schema.get_field_index("image"), "image", column), found[name])
     return found
-
-
-def of_camera(rows: pa.Table) -> pa.Table:
-    """The rows of the camera's ladder, where a table holds other protocols too."""
-    if "protocol" not in rows.schema.names:
-        return rows
-    return rows.filter(pa.array([protocol == CAMERA for protocol in rows["protocol"].to_pylist()]))
 
 
 def read_faces(faces: Path) -> dict[str, tuple[str, dict[str, str]]]:
@@ -228,7 +220,7 @@ def _table(
     scorer: Scorer, test: Path, disturbed: dict[str, Path], known: dict[str, tuple[str, dict[str, str]]], out: Path
 ) -> Table:
     scorer.ask(predict=test, out=out)
-    rows = of_camera(pq.read_table(out))
+    rows = pq.read_table(out)
     ids, exposures = rows["id"].to_pylist(), rows["exposure"].to_numpy()
     probabilities = _probabilities(rows)
     steady = {}

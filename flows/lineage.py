@@ -48,10 +48,7 @@ def record(experiment: str, out: Path) -> Path:
     images = pq.ParquetFile(runs / "dark_valid.parquet")
     answers = pq.read_table(runs / "predictions.parquet", filters=[("model", "=", "candidate")])
     shown = pa.Table.from_batches([next(images.iter_batches(RECORDED_ROWS))])
-    # a face is in the table once per exposure, and per protocol where there are several
-    key = [
-        name for name in ("id", "exposure", "protocol") if {name} <= set(shown.schema.names) & set(answers.schema.names)
-    ]
+    key = ("id", "exposure")  # a face is in the table once per exposure
     places = {row: place for place, row in enumerate(zip(*(answers[name].to_pylist() for name in key), strict=True))}
     rows = [places[row] for row in zip(*(shown[name].to_pylist() for name in key), strict=True)]
     sample = pa.table({"image": shown["image"], "probabilities": answers["probabilities"].take(rows)})
