@@ -71,8 +71,8 @@ class OfOneFigure(Statistical):
 
     @model_validator(mode="after")
     def _metric_suits(self) -> Self:
-        if self.metric == "darkness_area" and len(self.exposures) < 2:
-            raise ValueError("darkness_area takes two exposures or more")
+        if self.metric == "darkness_area" and (len(self.exposures) < 2 or self.slice.startswith("exposure=")):
+            raise ValueError("darkness_area takes two exposures or more, and no slice of one")
         test = getattr(self, "test", "bootstrap")
         if test != "bootstrap" and (self.metric not in PROPORTIONS or len(self.exposures) > 1):
             raise ValueError(f"test {test} takes accuracy at one exposure: for anything else it is bootstrap")

@@ -34,7 +34,11 @@ def test_the_projects_own_gates_are_of_every_kind_but_superiority():
         ({"exposures": [0.05, 0.05]}, "an exposure stands twice"),
         ({"exposures": [0.05, 0.2]}, "test exact takes accuracy at one exposure: for anything else it is bootstrap"),
         ({"metric": "macro_f1"}, "test exact takes accuracy at one exposure: for anything else it is bootstrap"),
-        ({"metric": "darkness_area", "test": "bootstrap"}, "darkness_area takes two exposures or more"),
+        ({"metric": "darkness_area", "test": "bootstrap"}, "darkness_area takes two exposures or more, and no slice"),
+        (
+            {"metric": "darkness_area", "test": "bootstrap", "exposures": [0.05, 0.2], "slice": "exposure=0.05"},
+            "darkness_area takes two exposures or more, and no slice of one",
+        ),
         ({"name": "sound"}, "gate sound stands twice"),
         ({"kind": "floor"}, "'absolute', 'non_inferiority', 'superiority', 'slices', 'fairness', 'cost', 'integrity'"),
         ({"margine": 0.1}, "unknown key: allowed is name, exposures, confidence, minimum_faces"),
