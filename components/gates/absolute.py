@@ -48,8 +48,9 @@ def judge_fairness(gate: Fairness, table: Table, alpha: float) -> Verdict:
     if len(names) < 2:
         why = f"{len(names)} slices by {gate.by} have the {gate.minimum_faces} faces that a comparison takes"
         return Verdict(gate.name, gate.kind, "inconclusive", why, limit=gate.gap, faces=faces_in(table, rows))
-    draws = draw(gate.metric, (table,), [found[name] for name in names], alpha)
     pairs = list(permutations(range(len(names)), 2))
+    # as many resamples as the farther of the two bounds takes
+    draws = draw(gate.metric, (table,), [found[name] for name in names], alpha / len(pairs))
     high = max(draws.gap(*pair).interval(alpha)[1] for pair in pairs)
     low = max(0.0, *(draws.gap(*pair).interval(alpha / len(pairs))[0] for pair in pairs))
     best, worst = int(np.argmax(draws.values)), int(np.argmin(draws.values))

@@ -21,7 +21,9 @@ from answers import (
     table,
 )
 
+from components.gates import absolute
 from components.gates.judging import judge
+from components.gates.resampling import draw
 from components.gates.verdict import Verdict, decide
 
 
@@ -318,6 +320,14 @@ def test_the_gap_between_best_and_worst_slice_is_bounded(worst, outcome):
     assert said.estimate == pytest.approx(0.9 - worst, abs=0.01)
     assert said.low < said.estimate < said.high
     assert [part.name for part in said.parts] == ["tone=0", "tone=1", "tone=2"]
+
+
+def test_a_gap_that_is_too_wide_is_read_off_enough_resamples(monkeypatch):
+    """That is said at alpha over the number of pairs, here twelve: twenty resamples lie beyond that bound too."""
+    drawn = []
+    monkeypatch.setattr(absolute, "draw", lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1])
+    verdict(ALIKE, table(share(300, 0.8), attributes=[{"tone": f"{face % 4}"} for face in range(300)]), looks=2)
+    assert drawn[0].resampled.shape[1] * 0.025 / 12 >= 20
 
 
 def test_a_tone_with_too_few_faces_keeps_the_gap_from_being_shown():
