@@ -14,7 +14,11 @@ from components.learning.metrics import majority_share
 
 
 def judge_absolute(gate: Absolute, table: Table, alpha: float) -> Verdict:
-    """The bound decides, not the point: at least the limit, or at most for brier and calibration_error."""
+    """The bound decides, not the point: at least the limit, or at most for brier and calibration_error.
+
+    The interval of accuracy_above_majority is that of accuracy alone, moved: the share of the commonest class is found
+    on these same faces and taken as given.
+    """
     rows = rows_of_slice(table, rows_at(table, gate.exposures), gate.slice)
     faces = faces_in(table, rows)
     if gate.test != "bootstrap" and independent(table, rows):

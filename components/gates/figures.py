@@ -12,6 +12,7 @@ def figure(metric: str, table: Table, rows: np.ndarray, weights: np.ndarray) -> 
     """`metric` of `rows` (N,), the mean over their exposures, for each row of `weights` (R, N): (R,).
 
     Not a number where a weighting has no face. darkness_area weighs exposures by what they span of the logarithm.
+    accuracy_above_majority takes the commonest class's share of `rows` as given: no weighting changes it.
     """
     exposures = table.exposures[rows]
     rungs = np.unique(exposures)
