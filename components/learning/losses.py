@@ -153,7 +153,8 @@ def stage_two(
     if decoder is not None:
         total = total + config.reconstruction_weight * reconstruction(decoder, recognised.scales, clean)
     if config.logit_weight or config.feature_weight:
-        taught = _taught(teacher if config.teacher == "stage_one" else network, batch, z, config)
+        shown = clean if config.teacher_sees == "clean" else dark
+        taught = _taught(teacher if config.teacher == "stage_one" else network, shown, z)
         total = total + config.logit_weight * distillation(recognised.logits, taught.logits, config.logit_temperature)
         total = total + config.feature_weight * F.smooth_l1_loss(recognised.features, taught.features)
     return total, recognised.logits
@@ -168,11 +169,10 @@ def _known(inferred: Tensor, keys: Tensor, dropout: float) -> Tensor:
 
 
 @torch.no_grad()
-def _taught(teacher: GuidedRecogniser, batch: Batch, z: Tensor, config: StageTwoLoss) -> Recognised:
+def _taught(teacher: GuidedRecogniser, seen: Seen, z: Tensor) -> Recognised:
     """Under the true Z. In evaluation mode: a teacher's statistics are not to follow its lesson."""
     was_training = teacher.training
     teacher.eval()
-    seen = teacher.see(batch.clean if config.teacher_sees == "clean" else batch.images)
     recognised = teacher.recognise(seen, z)
     teacher.train(was_training)
     return recognised
