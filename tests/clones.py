@@ -200,7 +200,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(f.relative_to(folder)): file_sha256(f) for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-def wait_for_port(process: "subprocess.Popen[Any]", port: int, seconds: float = 120) -> None:
+def wait_for_port(process: "subprocess.Popen[Any]", port: int, seconds: float = 300) -> None:
     """Until a server answers: it announces itself in no other way."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
