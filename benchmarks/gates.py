@@ -1,6 +1,6 @@
 """The gates keep their promises: simulated models, judged as a candidate is judged.
 
-`python -m benchmarks.gates`, under three minutes on one core. Prints the power that is calculated beforehand and what
+`python -m benchmarks.gates`, three to four minutes of one core. Prints the power that is calculated beforehand and what
 the simulation finds, beside the usual `new >= old` and `new > old`; draws docs/gates.svg. Three parts: pairs of models
 whose faces are independent, by their counts; whole tables whose faces are of few persons, by `judge` itself; and the
 calibration error, which resampling inflates, where confidences are as spread as those of real models.

@@ -19,9 +19,7 @@ class LightConfig(Config):
 
     form: Literal["srgb", "auto_gain", "anscombe"]
     blurs: bool  # each plane also blurred in linear light: noise averages out before a curve bends it
-    read_noise: float = Field(
-        ge=0
-    )  # the camera's in electrons, for anscombe, where it is known; 0: not told from grain
+    read_noise: float = Field(ge=0)  # in electrons, for anscombe, where the camera's is known; 0: part of the grain
 
     @model_validator(mode="after")
     def _read_noise_is_of_electrons(self) -> "LightConfig":
