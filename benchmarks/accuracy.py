@@ -90,10 +90,11 @@ def above_zero(text: str) -> float:
 
 def compare(given: argparse.Namespace) -> int:
     if given.list:
+        width = 2 + max(len(method.name) for method in methods.GROUPS["all"])
         for method in methods.GROUPS["all"]:
-            print(f"{method.name:28}{method.says}")
+            print(f"{method.name:{width}}{method.says}")
         for name, members in methods.GROUPS.items():
-            print(f"{name:28}a group: {len(members)} of these, {members[0].name} to {members[-1].name}")
+            print(f"{name:{width}}a group: {len(members)} of these, {members[0].name} to {members[-1].name}")
         return 0
     if given.report:
         return show(given.out, given.root, given.against)

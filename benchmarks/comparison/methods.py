@@ -53,6 +53,7 @@ class Method:
 
 ALONE: Mapping[str, Any] = {"inference.flip_average": False, "inference.adjustment": 0.0}  # the answer as it is
 ORDINARY: Mapping[str, Any] = {**GAIN, "objective.balance": "none", **ALONE}
+REMEDIES = "every remedy of the recipe that needs no prior: input, flips, adjustment"
 
 
 def peer(name: str, says: str) -> Method:
@@ -60,15 +61,15 @@ def peer(name: str, says: str) -> Method:
     return Method(name, "baseline", says, {"train_baseline.peer": name, **ORDINARY})
 
 
+def remedied(name: str) -> Method:
+    """The same peer with what the params file gives LLDif too: photon input with blurs, mirror images, adjustment."""
+    return Method(f"{name}_remedied", "baseline", f"{name}, with {REMEDIES}", {"train_baseline.peer": name})
+
+
 METHODS = (
     peer(PLAIN, "the same recogniser, one learned constant in place of the prior"),
     Method("plain_raw", "baseline", "plain, seeing sRGB as it is", {"train_baseline.peer": PLAIN, **ORDINARY, **RAW}),
-    Method(
-        "plain_remedied",
-        "baseline",
-        "plain, with every remedy of the recipe that needs no prior: input, flips, adjustment",
-        {"train_baseline.peer": PLAIN},
-    ),
+    remedied(PLAIN),
     Method(
         "plain_wide",
         "baseline",
@@ -76,15 +77,12 @@ METHODS = (
         {"train_baseline.peer": PLAIN, "model.llformer.landmarks": "own"},
     ),
     peer("resnet18", "a ResNet-18 for small faces, of as many parameters as plain"),
-    Method(
-        "resnet18_remedied",
-        "baseline",
-        "resnet18, with the same remedies as plain_remedied",
-        {"train_baseline.peer": "resnet18"},
-    ),
+    remedied("resnet18"),
     peer("poster", "POSTER++ without pretraining, of as many parameters as plain"),
     peer("denoise_then_classify", "a denoiser that learns from clean images, a classifier on what it makes"),
-    peer("enhance_and_classify", "the same two trained jointly, as in LL-FER"),
+    remedied("denoise_then_classify"),
+    peer("enhance_and_classify", "such a denoiser and classifier trained jointly, as in LL-FER"),
+    remedied("enhance_and_classify"),
     peer("distilled", "plain, taught by a plain teacher of clean faces that took a third of the epochs"),
     peer("ensemble", "three plain ones, each with a third of the epochs"),
     peer(CEILING, "plain, trained on clean faces alone and read on them alone"),
@@ -287,19 +285,16 @@ ASKED = (
         {"train_baseline.peer": PLAIN, **ORDINARY, "inference.adjustment": 0.5},
         asks=PLAIN,
     ),
-    Method(
-        "plain_both_sides",
-        "baseline",
-        "plain's own weights: flips averaged, as augmentation at test time",
-        {"train_baseline.peer": PLAIN, **ORDINARY, "inference.flip_average": True},
-        asks=PLAIN,
-    ),
-    Method(
-        "resnet18_both_sides",
-        "baseline",
-        "resnet18's own weights: flips averaged",
-        {"train_baseline.peer": "resnet18", **ORDINARY, "inference.flip_average": True},
-        asks="resnet18",
+    *(
+        Method(
+            f"{known.name}_both_sides",
+            "baseline",
+            f"{known.name}'s own weights: flips averaged, as augmentation at test time",
+            {**known.overrides, "inference.flip_average": True},
+            asks=known.name,
+        )
+        for known in METHODS
+        if known.name == known.overrides.get("train_baseline.peer")
     ),
 )
 
