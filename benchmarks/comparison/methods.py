@@ -245,7 +245,7 @@ def asked(name: str, says: str, overrides: Mapping[str, Any]) -> Method:
 
 
 # what can be changed after training: the same weights, so that the difference is the change and nothing else
-ASKED = (
+OWN_WEIGHTS = (
     asked("eight_chains", "K = 8", {"diffusion.samples": 8}),
     asked("asked_in_one_step", "T = 1", {"diffusion.steps": 1}),
     asked("asked_in_two_steps", "T = 2", {"diffusion.steps": 2}),
@@ -278,6 +278,8 @@ ASKED = (
     ),
     asked("unadjusted", "no adjustment", {"inference.adjustment": 0.0}),
     asked("half_adjusted", "adjustment .5: rare classes at more of the others' cost", {"inference.adjustment": 0.5}),
+)
+PEERS_WEIGHTS = (
     Method(
         "plain_half_adjusted",
         "baseline",
@@ -294,15 +296,15 @@ ASKED = (
             asks=known.name,
         )
         for known in METHODS
-        if known.name == known.overrides.get("train_baseline.peer")
+        if known.name == known.overrides.get("train_baseline.peer") != CEILING
     ),
 )
 
 GROUPS = {
     "peers": METHODS,
-    "ablations": ABLATIONS + ASKED,
-    "asked": ASKED,
-    "all": METHODS + ABLATIONS + ASKED,
+    "ablations": ABLATIONS + OWN_WEIGHTS,
+    "asked": OWN_WEIGHTS + PEERS_WEIGHTS,
+    "all": METHODS + ABLATIONS + OWN_WEIGHTS + PEERS_WEIGHTS,
 }
 
 
