@@ -7,6 +7,12 @@ import numpy as np
 
 from components.learning.metrics import measure, recalls, sums
 
+# A resample repeats faces, so that its bins are noisier than the sample's, and the sample's than the truth's: each adds
+# to a calibration error what chance leaves in the bins, most where the error is least. Its percentiles lie above the
+# truth, and of two models the one that can be trusted seems to err as much as the other. For that question, the Brier
+# score and the likelihood have intervals that hold.
+WITHOUT_INTERVAL = ("calibration_error",)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -32,10 +38,10 @@ def estimates(
     confidence: float,
     votes: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
-    """Every figure of metrics.measure, with its percentile interval over the resamples `weights` (R, N)."""
+    """Figures of metrics.measure, those WITHOUT_INTERVAL left out, each with percentiles over the resamples (R, N)."""
     whole = measure(probabilities, labels, _once(labels), votes)
     drawn = measure(probabilities, labels, _occupied(weights), votes)
-    return {name: _estimate(value[0], drawn[name], confidence) for name, value in whole.items()}
+    return _all_that_can(whole, drawn, confidence)
 
 
 def paired(
@@ -46,7 +52,7 @@ def paired(
     confidence: float,
     votes: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
-    """Every figure of `one` less that of `other`, on the same faces and in the same resamples.
+    """Figures of `one` less those of `other`, on the same faces and in the same resamples; none WITHOUT_INTERVAL.
 
     Each side is a sequence of probabilities (N, K) whose figures are averaged: of several exposures, or seeds.
     """
@@ -56,8 +62,7 @@ def paired(
         ours, theirs = ({name: np.mean([f[name] for f in side], axis=0) for name in side[0]} for side in sides)
         return {name: ours[name] - theirs[name] for name in ours}
 
-    whole, drawn = difference(_once(labels)), difference(_occupied(weights))
-    return {name: _estimate(value[0], drawn[name], confidence) for name, value in whole.items()}
+    return _all_that_can(difference(_once(labels)), difference(_occupied(weights)), confidence)
 
 
 def mean_estimate(values: np.ndarray, weights: np.ndarray, confidence: float) -> Estimate:
@@ -74,6 +79,11 @@ def class_estimates(
     drawn = recalls(sums(probabilities, labels, _occupied(weights)))
     present = np.flatnonzero(~np.isnan(whole))
     return {int(label): _estimate(whole[label], drawn[:, label], confidence) for label in present}
+
+
+def _all_that_can(whole: dict[str, np.ndarray], drawn: dict[str, np.ndarray], confidence: float) -> dict[str, Estimate]:
+    can = (name for name in whole if name not in WITHOUT_INTERVAL)
+    return {name: _estimate(whole[name][0], drawn[name], confidence) for name in can}
 
 
 def _once(labels: np.ndarray) -> np.ndarray:

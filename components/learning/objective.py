@@ -11,6 +11,7 @@ from torch import Tensor
 
 from components.config import Config
 from components.data.table import Faces
+from components.learning.compute import device
 
 
 class ObjectiveConfig(Config):
@@ -23,23 +24,23 @@ class ObjectiveConfig(Config):
 
 @dataclass(frozen=True)
 class Objective:
-    """The config, and how common each class is among the training faces: log shares (K,)."""
+    """The config, and how common each class is among the training faces: log shares (K,), on the device of training."""
 
     config: ObjectiveConfig
     log_shares: Tensor
 
     @classmethod
     def of(cls, config: ObjectiveConfig, faces: Faces) -> "Objective":
-        return cls(config, torch.from_numpy(log_shares(faces, config)).float())
+        return cls(config, torch.from_numpy(log_shares(faces, config)).float().to(device()))
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean over the faces, from logits (B, K) and targets (B, K) that sum to 1."""
-        strength, log_shares = self.config.strength, self.log_shares.to(logits.device)
+        strength = self.config.strength
         if self.config.balance == "logit_adjustment":  # Menon et al. ICLR 2021
-            return F.cross_entropy(logits + strength * log_shares, targets)
+            return F.cross_entropy(logits + strength * self.log_shares, targets)
         if self.config.balance == "class_weights":
-            weights = (-strength * log_shares).exp()
-            each = (targets @ weights) / (log_shares.exp() @ weights)  # 1 on average
+            weights = (-strength * self.log_shares).exp()
+            each = (targets @ weights) / (self.log_shares.exp() @ weights)  # 1 on average
             return (F.cross_entropy(logits, targets, reduction="none") * each).mean()
         return F.cross_entropy(logits, targets)
 

@@ -104,7 +104,9 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
         condition = network.condition_of(network.see(dark))
         chains.append(torch.stack([network.infer_prior(condition, chain) for chain in range(STORED_STARTS)]))
         for name, denoiser in denoisers.items():
-            by_steps[name].append(denoiser(network.starts[0].expand_as(condition), condition, torch.zeros_like(part)))
+            by_steps[name].append(
+                denoiser(network.starts[0].expand_as(condition), condition, torch.zeros_like(labels[part]))
+            )
         seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
         for name, (given, heard) in told.items():
             taught[name].append(stage_one.true_prior(seen_dark, seen_clean, given[part], heard[part]))

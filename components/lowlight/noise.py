@@ -4,6 +4,7 @@ So a face's noise is the same whatever the order, the batch, the device or the n
 """
 
 import hashlib
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,11 +30,16 @@ def uniforms(keys: Tensor, streams: tuple[int, ...], count: int) -> Tensor:
     """(S, B, count): `uniform` of several streams, which share half of the work."""
     # conversion to int32 drops the higher bits
     low, high = keys.int()[:, None], (keys >> 32).int()[:, None]
-    words = [stream * 0x9E3779B9 & 0xFFFFFFFF for stream in streams]
-    flips = torch.tensor(words, device=keys.device).int()[:, None, None]
     mixed = _mix(torch.arange(count, dtype=torch.int32, device=keys.device) ^ low)
-    bits = _mix(mixed + (high ^ flips))
+    bits = _mix(mixed + (high ^ _flips(streams, keys.device)))
     return _shift(bits, 9).float().add_(0.5).mul_(2.0**-23)
+
+
+@lru_cache
+def _flips(streams: tuple[int, ...], device: torch.device) -> Tensor:
+    """(S, 1, 1) int32, kept: to copy a few numbers to a GPU anew is to wait for it, several times in every step."""
+    words = [stream * 0x9E3779B9 & 0xFFFFFFFF for stream in streams]
+    return torch.tensor(words, device=device).int()[:, None, None]
 
 
 def normal(keys: Tensor, stream: int, count: int) -> Tensor:

@@ -11,7 +11,7 @@ from components.config import Config
 from components.lowlight.noise import normal
 from components.model.schedule import predicted_z0, sample, schedule
 
-REVERSE_NOISE = 32  # a stream of random numbers beside those of the camera and the losses
+REVERSE_NOISE = 37  # a stream of random numbers beside those of the camera, the losses and the batches
 
 
 class DiffusionConfig(Config):

@@ -153,4 +153,4 @@ class LLDif(GuidedRecogniser):
         condition = self.condition_of(seen)
         chains = range(self.denoiser.config.samples)
         answers = [self.answer(seen, self.infer_prior(condition, chain)) for chain in chains]
-        return torch.stack(answers).logsumexp(dim=0) - torch.tensor(float(len(answers))).log()
+        return torch.stack(answers).logsumexp(dim=0) - math.log(len(answers))

@@ -25,7 +25,7 @@ MODELS = {"candidate": "lldif.safetensors", "baseline": "baseline.safetensors"}
 class Evaluation(Config):
     """Intervals by the bootstrap."""
 
-    resamples: int = Field(ge=100, le=100_000)
+    resamples: int = Field(ge=100, le=10_000)
     confidence: float = Field(gt=0.5, lt=1)
     confusion_at: float = Field(gt=0, le=1)  # the rung nearest to it has its confusion plotted and Z probed
 

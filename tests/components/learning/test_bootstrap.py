@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from components.learning.bootstrap import class_estimates, estimates, mean_estimate, paired, resample
+from components.learning.metrics import measure
 
 
 def test_every_resample_draws_as_many_groups_as_there_are_and_keeps_them_whole():
@@ -73,6 +74,17 @@ def test_a_paired_interval_holds_the_true_difference_about_as_often_as_it_says()
         found = paired([one], [other], labels, resample(np.arange(150), 200, trial), 0.9)["accuracy"]
         held += found.low <= 0.15 <= found.high
     assert 159 <= held <= 196  # 180 expected; five standard deviations are 21
+
+
+def test_a_calibration_error_has_no_interval_as_its_percentiles_would_lie_above_the_truth():
+    generator = np.random.default_rng(6)
+    answer = generator.dirichlet(np.ones(3), 600)
+    labels = np.array([generator.choice(3, p=chances) for chances in answer])  # each answer is true: the error is 0
+    weights = resample(np.arange(600), 200, 1)
+    drawn = measure(answer, labels, weights)["calibration_error"]
+    assert np.quantile(drawn, 0.025) > 0.01
+    assert "calibration_error" not in estimates(answer, labels, weights, 0.95)
+    assert "calibration_error" not in paired([answer], [answer], labels, weights, 0.95)
 
 
 def test_a_model_and_itself_differ_in_nothing():

@@ -10,6 +10,7 @@ from scipy import stats
 from components.learning import batches, losses
 from components.lowlight import camera, gamma
 from components.lowlight.noise import keys_of, normal, normal_quantile, poisson_quantile, uniform, uniforms
+from components.model import diffusion
 
 SEEDS = [1, 20261122]
 # numbered by hand, under keys of faces; drop paths have keys of their own
@@ -18,7 +19,7 @@ STREAMS = [
     *(camera.WHITE_BALANCE_ERROR, camera.JPEG_QUALITY, gamma.CURVE, gamma.NOISE),
     *(losses.CHAIN_START, losses.CHAIN_KIND, losses.CHAIN_STEP, losses.LABEL_TOLD, losses.PRIOR_WITHHELD),
     *(losses.PRIOR_NOISE, losses.SHOWN_CLEAN),
-    *(batches.FLIP, batches.SHIFT, batches.EXPOSURE, batches.CLEAN_SHARE, batches.DARKER),
+    *(batches.FLIP, batches.SHIFT, batches.EXPOSURE, batches.CLEAN_SHARE, batches.DARKER, diffusion.REVERSE_NOISE),
 ]
 
 
