@@ -1,6 +1,7 @@
 """Runs: trained by the stages themselves, judged on one split, several processes side by side."""
 
 import fcntl
+import functools
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import FileIO
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -226,13 +228,11 @@ def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
     known = {(line["digest"], line["split"]) for line in lines(out)}
     refuse_twins(jobs, out)
     left = [job for job in jobs if (job.digest, job.arena.split) not in known]
-    failures: list[str] = []
+    add, failures = functools.partial(collect, out=out), list[str]()
     if workers == 1:
         for job in left:
-            if failure := attempt(job):
+            if failure := attempt(execute, job) or attempt(add, job):
                 failures.append(failure)
-            else:
-                collect(job, out)
         return failures
     context, running = multiprocessing.get_context("spawn"), dict[SpawnProcess, Job]()
     while left or running:
@@ -245,8 +245,8 @@ def run(jobs: Sequence[Job], out: Path, workers: int) -> list[str]:
             job = running.pop(process)
             if process.exitcode:
                 failures.append(f"{job.title}: failed")
-            else:
-                collect(job, out)
+            elif failure := attempt(add, job):
+                failures.append(failure)
     return failures
 
 
@@ -275,25 +275,46 @@ def refuse_strangers(arena: Arena, out: Path) -> None:
             )
 
 
-def attempt(job: Job) -> str | None:
+def attempt(work: Callable[[Job], None], job: Job) -> str | None:
+    """A line of what failed, where the others can go on."""
     try:
-        execute(job)
+        work(job)
     except EXPECTED as error:
         return f"{job.title}: {error}"
     return None
 
 
 def _in_its_own_process(job: Job) -> None:
-    failure = attempt(job)
+    failure = attempt(execute, job)
     if failure:
         sys.exit(failure)  # said on standard error, where the others' progress is
 
 
 def collect(job: Job, out: Path) -> None:
-    """Add the job's line to the end of `out`."""
+    """Add the job's line to the end of `out`, unless another process that wanted this run has added it."""
+    text = (job.judgement / "line.json").read_bytes()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as stream:
-        stream.write((job.judgement / "line.json").read_text())
+    with out.open("a+b", buffering=0) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.seek(0)
+        there = stream.read()
+        found = [line for line in map(read_line, there.splitlines()) if line]  # what is broken is told to who reads it
+        if (job.digest, job.arena.split) in [(line.get("digest"), line.get("split")) for line in found]:
+            return
+        fresh = not there or there.endswith(b"\n")  # else a kill left half a line, or a hand took its end
+        append(stream, text if fresh else b"\n" + text)
+
+
+def append(stream: FileIO, text: bytes) -> None:
+    """All of `text` to the file's end, or nothing where the disk is full. Raises OSError."""
+    end = stream.seek(0, os.SEEK_END)
+    try:
+        while text:
+            text = text[stream.write(text) :]
+        os.fsync(stream.fileno())  # over a network a full disk is only said here
+    except BaseException:
+        stream.truncate(end)
+        raise
 
 
 def judgement(root: Path, line: Line) -> Path:
@@ -302,4 +323,26 @@ def judgement(root: Path, line: Line) -> Path:
 
 
 def lines(out: Path) -> list[Line]:
-    return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    """Empty before the first. Raises DataError where a line is no run's."""
+    if not out.exists():
+        return []
+    with out.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)  # half a line is then one that nobody is writing
+        texts = stream.read().splitlines(keepends=True)
+    found = [read_line(text) for text in texts]
+    if None in found:
+        first = found.index(None)
+        what = "no JSON of a run" if texts[first].endswith(b"\n") else "unfinished, as a kill or a full disk leaves it"
+        raise DataError(
+            f"{out}: line {first + 1} is {what}: remove it: a run that was trained under --root is not trained again"
+        )
+    return [line for line in found if line is not None]
+
+
+def read_line(text: bytes) -> Line | None:
+    """None where it is no JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError:  # bytes that are no text too
+        return None
+    return found if isinstance(found, dict) else None
