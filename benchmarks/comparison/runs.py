@@ -43,7 +43,8 @@ Line = dict[str, Any]
 PREDICTIONS, ANSWERS = "predictions.parquet", "answers"  # the file of a judgement, and its one model's name in it
 BEGAN = "commit"  # the file that says whose code trained, in a run's folder; it goes with borrowed weights
 UNKNOWN = "unknown"  # in its place
-EXPECTED = (ConfigError, DataError, DivergedError, OSError)  # one line each; anything else is a bug
+# one line each; anything else is a bug. What one method has no room for on a GPU, another may have
+EXPECTED = (ConfigError, DataError, DivergedError, OSError, torch.OutOfMemoryError)
 
 
 def execute(job: Job) -> None:
@@ -280,7 +281,7 @@ def attempt(work: Callable[[Job], None], job: Job) -> str | None:
     try:
         work(job)
     except EXPECTED as error:
-        return f"{job.title}: {error}"
+        return f"{job.title}: {' '.join(str(error).split())}"
     return None
 
 

@@ -249,18 +249,25 @@ def test_several_processes_side_by_side_leave_the_same_weights(compared, params,
     assert file_sha256(few[0].folder / "baseline.safetensors") == file_sha256(whole / "baseline.safetensors")
 
 
-def test_a_run_that_fails_is_one_line_and_the_others_go_on(params, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError("the disk is full"), "the disk is full"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate"), "CUDA out of memory. Tried to allocate"),
+    ],
+)
+def test_a_run_that_fails_is_one_line_and_the_others_go_on(params, tmp_path, monkeypatch, error, says):
     class Failing:
         Params = experiment.STAGES["train_baseline"].Params
 
         @staticmethod
         def run(*_: object):
             yield Report("train_baseline", 1, 3)
-            raise OSError("the disk is full")
+            raise error
 
     few = [plain_job(params, tmp_path)]
     monkeypatch.setitem(experiment.STAGES, "train_baseline", Failing)
-    assert runs.run(few, tmp_path / "lines.jsonl", workers=1) == ["plain seed 1: the disk is full"]
+    assert runs.run(few, tmp_path / "lines.jsonl", workers=1) == [f"plain seed 1: {says}"]
     assert runs.lines(tmp_path / "lines.jsonl") == []
 
 
