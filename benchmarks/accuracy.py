@@ -15,7 +15,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from benchmarks.comparison import budget, figure, methods, report, runs, tuning
 from benchmarks.comparison.budget import Plan
 from benchmarks.comparison.jobs import SPLITS, Arena, digest, prepare, say
 from benchmarks.comparison.methods import overridden
-from components import atomic
+from components import atomic, experiment
 from components.config import ConfigError, read_yaml
 from components.data.table import class_counts
 from components.learning.compute import device
+from components.learning.evaluation import exposure_name
 from components.model.presets import PRESETS
 from components.records import DataError
 
@@ -134,13 +135,25 @@ def compare(given: argparse.Namespace) -> int:
 
 
 def opened(given: argparse.Namespace, changes: Mapping[str, Any]) -> Arena:
-    """The experiment's faces, ready."""
+    """The experiment's faces, ready. Raises ConfigError where its params file says what cannot be compared."""
     path = Path(given.experiment)
     path = path if path.suffix == ".yaml" else REPOSITORY / "params" / f"{given.experiment}.yaml"
+    refuse_no_dark(path, experiment.load(path).darken.exposures)
     sizes = {"model.llformer.preset": given.preset} if given.preset else {}
     content = overridden(read_yaml(path), {"compute.threads": given.threads, **sizes, **changes})
     data = prepare(path.name, content, given.raw, given.root)
     return Arena(path.stem, content, given.split, data, given.root)
+
+
+def refuse_no_dark(path: Path, ladder: Sequence[float]) -> None:
+    """A tuning's choice and the tables to read first are the mean over the dark rungs: one must be judged. Raises
+    ConfigError.
+    """
+    if not {exposure_name(exposure) for exposure in ladder} & set(report.DARK):
+        raise ConfigError(
+            f"{path}: darken.exposures: {', '.join(map(str, ladder))} has no mean in the dark: allowed is a ladder with"
+            f" one or more of {', '.join(report.DARK)}"
+        )
 
 
 def train_faces(arena: Arena) -> int:

@@ -105,11 +105,13 @@ def digest(value: object) -> str:
 
 
 def prepare(name: str, content: Mapping[str, Any], raw: Path | None, root: Path) -> Path:
-    """The folder with faces.parquet, dark_valid.parquet and dark_test.parquet, made where it is not there yet."""
+    """The folder with faces.parquet, dark_valid.parquet and dark_test.parquet, made where it is not there yet. Raises
+    ConfigError.
+    """
+    params = parse(experiment.Experiment, content, Path(name))
     sections = {key: content[key] for key in ("ingest", "camera", "darken")}
     folder = root / "data" / digest([sections, _identity(raw)])
     if not (folder / "done").exists():
-        params = parse(experiment.Experiment, content, Path(name))
         folder.mkdir(parents=True, exist_ok=True)
         for stage in ("ingest", "darken"):
             say(f"{stage} ...")

@@ -496,3 +496,35 @@ def test_methods_and_places_that_do_not_exist_are_one_line(params, tmp_path, cap
     assert capsys.readouterr().err.startswith("--methods magic: allowed are peers, ablations, asked, all, plain")
     with pytest.raises(ConfigError, match=r"^optim\.magic: not in the params file"):
         methods.overridden({"optim": {"kind": "muon"}}, {"optim.magic": 1})
+
+
+def test_a_ladder_without_a_dark_rung_is_refused_before_anything_is_made(params, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(accuracy, "prepare", lambda *_: pytest.fail("faces were made"))
+    content = yaml.safe_load(params.read_text(encoding="utf-8"))
+    content["darken"]["exposures"] = [1.0, 0.3, 0.1]
+    light = tmp_path / "light.yaml"
+    light.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert compare(light, tmp_path) == 2
+    assert capsys.readouterr().err == (
+        f"{light}: darken.exposures: 1.0, 0.3, 0.1 has no mean in the dark: allowed is a ladder with one or more of"
+        " 0.2, 0.05, 0.02, 0.01\n"
+    )
+
+
+@pytest.mark.parametrize("section", ["ingest", "camera", "darken", "compute"])
+def test_a_params_file_that_lacks_a_section_is_one_line(section, params, tmp_path, capsys):
+    content = yaml.safe_load(params.read_text(encoding="utf-8"))
+    content[f"{section}s"] = content.pop(section)
+    typo = tmp_path / "typo.yaml"
+    typo.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert compare(typo, tmp_path) == 2
+    assert capsys.readouterr().err.startswith(f"{typo}: {section}s: unknown key: allowed is ")
+    with pytest.raises(ConfigError, match=f"^typo.yaml: {section}s: unknown key"):
+        jobs.prepare(typo.name, content, None, tmp_path)
+
+
+def test_an_empty_params_file_is_one_line(tmp_path, capsys):
+    empty = tmp_path / "empty.yaml"
+    empty.touch()
+    assert compare(empty, tmp_path) == 2
+    assert capsys.readouterr().err.startswith(f"{empty}: the file: ")
