@@ -218,7 +218,7 @@ def test_the_denoiser_hears_time_start_and_condition(diffusion, predicts, steps)
         assert not torch.allclose(denoiser.z0(start, 0, condition), denoiser.z0(start, steps - 1, condition))
 
 
-def test_a_step_that_is_a_draw_is_that_of_its_key(diffusion):
+def test_a_step_that_is_a_draw_is_that_of_its_key(diffusion, monkeypatch):
     denoiser, means = (Denoiser(16, diffusion(reverse_noise=noise)) for noise in (True, False))
     means.load_state_dict(denoiser.state_dict())
     start, condition = torch.randn(2, 3, 16)
@@ -227,9 +227,11 @@ def test_a_step_that_is_a_draw_is_that_of_its_key(diffusion):
     assert torch.equal(denoiser(start, condition, keys), drawn)
     assert torch.allclose(denoiser(start[1:2], condition[1:2], keys[1:2])[0], drawn[1], atol=1e-6)
     assert ((denoiser(start, condition, keys + 1) - drawn).abs().amax(1) > 1e-3).all()
-    apart = drawn - means(start, condition, keys)  # what noise does to a chain depends on its key alone, nearly
-    assert (apart.abs().amax(1) > 1e-3).all()
-    assert (apart[1] - apart[2]).abs().max() < (apart[0] - apart[1]).abs().max() / 2
+    # a denoiser that is linear, so that what noise does to a chain is the same wherever the chain is
+    monkeypatch.setattr(Denoiser, "z0", lambda _, z_t, t, condition: z_t / 2)
+    apart = denoiser(start, condition, keys) - means(start, condition, keys)
+    assert torch.allclose(apart[1], apart[2], atol=1e-6)
+    assert (apart[0] - apart[1]).abs().max() > 1e-2
 
 
 def test_one_step_takes_the_mean_where_steps_are_draws_too(diffusion):
