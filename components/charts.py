@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 640, 340
 LEFT, RIGHT, TOP, BOTTOM = 52, 120, 16, 48
-DASHES = ("", "7 4", "2 4", "10 3 2 3")
+DASHES = ("", "7 4", "2 4", "10 3 2 3", "14 3")
 
 
 @dataclass(frozen=True)
