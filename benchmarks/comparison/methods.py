@@ -173,6 +173,7 @@ ABLATIONS = (
         {"model.light.form": "anscombe", "model.light.blurs": False},
     ),
     ablation("read_noise", "photons, with the camera's read noise known", {"model.light.read_noise": 3.0}),
+    ablation("restorer", "a denoiser first makes the clean face of the dark one", {"model.restorer": True}),
     ablation("exposure", "the modulation hears the exposure", {"model.exposure_condition": True}),
     ablation("frozen_encoder", "E_I does not learn in stage 2", {"train_diffusion.frozen_encoder": True}),
     ablation("all_prior", "Z is never withheld in stage 1", {"train_prior.loss.prior_dropout": 0.0}),

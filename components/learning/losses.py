@@ -61,13 +61,14 @@ def stage_one(
 
     A `decoder` that learns beside the network draws the clean face from the maps of what the recogniser is shown.
     """
-    dark, clean = network.see(batch.images), network.see(batch.clean)
+    clean = network.see(batch.clean)
+    dark, off = restore(network, batch.images, clean)
     told = _happens(batch.keys, LABEL_TOLD, 1 - config.label_dropout)
     encoded = _encoded(network, dark, clean, batch, config)
     z = network.prior(encoded[network.prior.config.sees], batch.labels, told)
     shown = _either(_happens(batch.keys, SHOWN_CLEAN, config.clean_share), clean, dark)
     recognised = network.recognise(shown, _guiding(network, z, batch.keys, config))
-    total = objective(recognised.logits, batch.targets)
+    total = objective(recognised.logits, batch.targets) + off
     if decoder is not None:
         total = total + config.reconstruction_weight * reconstruction(decoder, recognised.scales, clean)
     if config.contrastive_weight:
@@ -88,7 +89,7 @@ def _encoded(network: StageOne, dark: Seen, clean: Seen, batch: Batch, config: S
         views["clean"] = clean
     if config.darker_weight:
         assert batch.darker is not None
-        views["darker"] = network.see(batch.darker)
+        views["darker"], _ = restore(network, batch.darker, clean)
     planes = torch.cat([seen.planes for seen in views.values()])
     exposure = torch.cat([seen.exposure for seen in views.values()])
     features = network.prior.image_encoder(Seen(planes, exposure))
@@ -131,14 +132,14 @@ def stage_two(
     `progress` is the share of the training that is done: for the first `prior_phase` of it the recogniser waits [D].
     A `decoder` that learns beside the network draws the clean face from the recogniser's maps.
     """
-    dark = network.see(batch.images)
+    clean = teacher.see(batch.clean)
+    dark, off = restore(network, batch.images, clean)
     with torch.no_grad():
-        clean = teacher.see(batch.clean)
         z = teacher.true_prior(dark, clean, batch.labels)
     condition = network.condition_of(dark)
     start = chain_start(z, batch.keys, network.denoiser.plan.abar[-1], config.pure_noise_share)
     inferred = network.denoiser(start, condition, batch.keys)
-    total = config.kl_weight * prior_divergence(z, inferred) + config.l1_weight * F.l1_loss(inferred, z)
+    total = off + config.kl_weight * prior_divergence(z, inferred) + config.l1_weight * F.l1_loss(inferred, z)
     if config.denoising_weight:
         total = total + config.denoising_weight * denoising(network.denoiser, z, condition, batch.keys)
     if config.contrastive_weight:
@@ -176,6 +177,16 @@ def _taught(teacher: GuidedRecogniser, seen: Seen, z: Tensor) -> Recognised:
     recognised = teacher.recognise(seen, z)
     teacher.train(was_training)
     return recognised
+
+
+def restore(network: GuidedRecogniser, images: Tensor, clean: Seen) -> tuple[Seen, Tensor]:
+    """What the network goes by of dark images, and how far that is from the clean ones: the mean absolute difference
+    of the planes, from which alone a restorer learns; 0 where there is none.
+    """
+    seen = network.restored(network.see(images))
+    if network.restorer is None:
+        return seen, seen.planes.new_zeros(())
+    return seen._replace(planes=seen.planes.detach()), F.l1_loss(seen.planes, clean.planes)
 
 
 def plain(network: torch.nn.Module, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,7 @@ def clean(network: nn.Module, batch: Batch, objective: Objective) -> tuple[Tenso
 
 def restored(network: RestoredFirst, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:
     """Recognise, and come near the clean image: mean absolute difference of the planes seen."""
-    seen = network.restore(batch.images)
+    seen = network.restored(network.see(batch.images))
     logits = network.classify_restored(seen)
     off = F.l1_loss(seen.planes, network.see(batch.clean).planes)
     return objective(logits, batch.targets) + RESTORATION_WEIGHT * off, logits

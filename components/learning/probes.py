@@ -101,13 +101,13 @@ def _priors(network: LLDif, stage_one: StageOne, faces: Probed) -> _Priors:
     taught: dict[str, list[Tensor]] = {name: [] for name in told}
     for part in torch.arange(len(labels)).split(FACES_AT_ONCE):
         dark, clean = _images(faces.dark[part], place), _images(faces.clean[part], place)
-        condition = network.condition_of(network.see(dark))
+        condition = network.condition_of(network.restored(network.see(dark)))
         chains.append(torch.stack([network.infer_prior(condition, chain) for chain in range(STORED_STARTS)]))
         for name, denoiser in denoisers.items():
             by_steps[name].append(
                 denoiser(network.starts[0].expand_as(condition), condition, torch.zeros_like(labels[part]))
             )
-        seen_dark, seen_clean = stage_one.see(dark), stage_one.see(clean)
+        seen_dark, seen_clean = stage_one.restored(stage_one.see(dark)), stage_one.see(clean)
         for name, (given, heard) in told.items():
             taught[name].append(stage_one.true_prior(seen_dark, seen_clean, given[part], heard[part]))
     whole = [{name: torch.cat(parts) for name, parts in found.items()} for found in (by_steps, taught)]
@@ -132,7 +132,7 @@ def _of_lldif(network: LLDif, faces: Probed, priors: _Priors, other: Tensor) -> 
 def _answers(network: LLDif | StageOne, images: Tensor, z: Tensor) -> Tensor:
     found = []
     for some, own in zip(images.split(FACES_AT_ONCE), z.split(FACES_AT_ONCE), strict=True):
-        seen = network.see(some)
+        seen = network.restored(network.see(some))
         answer = network.answer(seen, own) if isinstance(network, LLDif) else network.recognise(seen, own).logits
         found.append(answer.log_softmax(dim=1))
     return torch.cat(found)

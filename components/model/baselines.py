@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from components.model import light
 from components.model.dlnet import DLNet
-from components.model.layers import TransformerBlock
+from components.model.layers import TransformerBlock, convolution, parameters_of
 from components.model.light import Seen
 from components.model.lldif import FacesConfig, GuidedRecogniser, ModelConfig
 from components.model.presets import PRESETS, Three
@@ -32,16 +32,14 @@ Peer = Literal[
     "clean_ceiling",
 ]
 
-RESTORER_SHARE = 0.1  # of the classifier's parameters that the network before it has
-RESTORER_BLOCKS = 2
 MEMBERS = 3
 
 
 class Plain(GuidedRecogniser):
     """The same recogniser, with one learned constant in place of the prior."""
 
-    def __init__(self, config: ModelConfig, faces: FacesConfig) -> None:
-        super().__init__(config, faces)
+    def __init__(self, config: ModelConfig, faces: FacesConfig, restorer: bool = False) -> None:
+        super().__init__(config.model_copy(update={"restorer": restorer}), faces)
         self.z = nn.Parameter(torch.ones(1, config.prior.channels))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -89,10 +87,6 @@ class BasicBlock(nn.Module):
         return F.relu(identity + self.body(x))  # (B, C, H / stride, W / stride)
 
 
-def convolution(before: int, after: int, stride: int, side: int = 3) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, side, stride, side // 2, bias=False), nn.BatchNorm2d(after)]
-
-
 class Poster(nn.Module):
     """POSTER++ (Mao et al. 2023) without pretraining: landmarks ask the image at three scales, then a transformer.
 
@@ -131,32 +125,6 @@ class Poster(nn.Module):
         return self.head(self.norm(self.fusion(torch.cat(tokens, dim=1))).mean(dim=1))  # (B, K)
 
 
-class Restorer(nn.Module):
-    """Planes of a dark image to those of the clean one, as a residual: convolutions at half the resolution.
-
-    FFDNet's layout (Zhang et al. 2018), which sorts 2x2 pixels into channels and back, and DnCNN's residual (2017);
-    how noisy the image is it has to see for itself.
-    """
-
-    def __init__(self, planes: int, width: int) -> None:
-        super().__init__()
-        inside = [layer for _ in range(RESTORER_BLOCKS) for layer in (*convolution(width, width, 1), nn.ReLU())]
-        self.body = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * planes, width, 3, padding=1),
-            nn.ReLU(),
-            *inside,
-            nn.Conv2d(width, 4 * planes, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
-
-    def forward(self, planes: Tensor) -> Tensor:
-        height, width = planes.shape[-2:]
-        even = F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate")
-        even = even.contiguous(memory_format=torch.channels_last)
-        return planes + self.body(even)[..., :height, :width]  # (B, C', H, W)
-
-
 class RestoredFirst(Plain):
     """The plain classifier on what a restorer made of the image.
 
@@ -166,17 +134,11 @@ class RestoredFirst(Plain):
     """
 
     def __init__(self, config: ModelConfig, faces: FacesConfig, joint: bool) -> None:
-        super().__init__(config, faces)
+        super().__init__(config, faces, restorer=True)
         self.joint = joint
-        planes = light.planes_of(config.light, faces.shape[2])
-        self.restorer = Restorer(planes, restorer_width(parameters_of(self.llformer)))
-
-    def restore(self, images: Tensor) -> Seen:
-        seen = self.see(images)
-        return seen._replace(planes=self.restorer(seen.planes))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classify_restored(self.restore(images))
+        return self.classify_restored(self.restored(self.see(images)))
 
     def classify_restored(self, restored: Seen) -> Tensor:
         return self.classify(restored if self.joint else restored._replace(planes=restored.planes.detach()))  # (B, K)
@@ -193,16 +155,6 @@ class Ensemble(nn.Module):
         """Log-probabilities (B, K)."""
         answers = torch.stack([member(images).log_softmax(dim=1) for member in self.members])
         return answers.logsumexp(dim=0) - math.log(MEMBERS)
-
-
-def parameters_of(network: nn.Module) -> int:
-    return sum(value.numel() for value in network.parameters())
-
-
-def restorer_width(classifier_parameters: int) -> int:
-    """The multiple of 8 at which the blocks of a restorer have about RESTORER_SHARE of so many."""
-    per_block = RESTORER_SHARE * classifier_parameters / RESTORER_BLOCKS
-    return max(8, 8 * round((per_block / 9) ** 0.5 / 8))
 
 
 def as_large_as_plain(make: Callable[[int], nn.Module], config: ModelConfig, faces: FacesConfig) -> nn.Module:

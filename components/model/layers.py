@@ -10,6 +10,14 @@ from components.lowlight.noise import uniform
 DROP_PATH = 64
 
 
+def parameters_of(network: nn.Module) -> int:
+    return sum(value.numel() for value in network.parameters())
+
+
+def convolution(before: int, after: int, stride: int, side: int = 3) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, side, stride, side // 2, bias=False), nn.BatchNorm2d(after)]
+
+
 def downsample(channels_in: int, channels_out: int) -> nn.Sequential:
     """(B, C_in, H, W) to (B, C_out, H/2, W/2)."""
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False)

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from components.config import Config
 from components.model import light
 from components.model.diffusion import Denoiser, DiffusionConfig
+from components.model.layers import parameters_of
 from components.model.light import ExposureCondition, LightConfig, Seen, planes_of
 from components.model.llformer import LLformer, LLformerConfig, Recognised
 from components.model.prior import FaceEncoder, Prior, PriorConfig, PriorNetwork
+from components.model.restorer import Restorer, width_beside
 from components.model.weights import WeightsConfig
 
 STORED_STARTS = 8  # of chains, in every model's file; `diffusion.samples` of them are used
@@ -29,6 +31,7 @@ class ModelConfig(Config):
 
     light: LightConfig
     exposure_condition: bool  # the modulation also hears how dark the photograph is
+    restorer: bool  # a small denoiser first makes the clean face's planes of the dark one's, and learns from them alone
     prior: PriorConfig
     llformer: LLformerConfig
     weights: WeightsConfig  # of the branches that llformer takes from elsewhere
@@ -50,10 +53,16 @@ class GuidedRecogniser(nn.Module):
             frozen_landmarks=config.weights.mobilefacenet is not None,  # random ones would know nothing for ever
         )
         self.exposure = ExposureCondition(config.prior.channels) if config.exposure_condition else None
+        width = width_beside(parameters_of(self.llformer))
+        self.restorer = Restorer(self.planes, width) if config.restorer else None
 
     def see(self, images: Tensor) -> Seen:
         """Images (B, C, H, W) uint8."""
         return light.see(images, self.config.light)
+
+    def restored(self, seen: Seen) -> Seen:
+        """What the restorer makes of it; as it is, where there is none."""
+        return seen if self.restorer is None else seen._replace(planes=self.restorer(seen.planes))
 
     def recognise(self, seen: Seen, z: Tensor) -> Recognised:
         """Under the prior z (B, C_z)."""
@@ -78,7 +87,7 @@ class StageOne(GuidedRecogniser):
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits (B, K) where Z is made of the same images."""
-        seen = self.see(images)
+        seen = self.restored(self.see(images))
         return self.recognise(seen, self.true_prior(seen, seen, labels)).logits
 
 
@@ -117,6 +126,8 @@ class LLDif(GuidedRecogniser):
             self.llformer.load_state_dict(stage_one.llformer.state_dict())
             if self.exposure is not None and stage_one.exposure is not None:
                 self.exposure.load_state_dict(stage_one.exposure.state_dict())
+            if self.restorer is not None and stage_one.restorer is not None:
+                self.restorer.load_state_dict(stage_one.restorer.state_dict())
 
     def train(self, mode: bool = True) -> "LLDif":
         super().train(mode)
@@ -149,7 +160,7 @@ class LLDif(GuidedRecogniser):
 
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities (B, K), averaged over as many chains as the denoiser's config says."""
-        seen = self.see(images)
+        seen = self.restored(self.see(images))
         condition = self.condition_of(seen)
         chains = range(self.denoiser.config.samples)
         answers = [self.answer(seen, self.infer_prior(condition, chain)) for chain in chains]

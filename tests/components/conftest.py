@@ -141,6 +141,7 @@ def small_model() -> Callable[..., ModelConfig]:
         parts = {
             "light": LightConfig(form="auto_gain", blurs=False, read_noise=0.0),
             "exposure_condition": False,
+            "restorer": False,
             "prior": prior,
             "weights": WeightsConfig(ir50=None, mobilefacenet=None),
             "llformer": LLformerConfig(

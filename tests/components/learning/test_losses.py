@@ -68,6 +68,22 @@ def test_a_chain_starts_from_the_same_noise_whatever_the_batch():
     assert torch.equal(losses.chain_start(z[1:2], keys[1:2], 0.5, 0.5), together[1:2])
 
 
+def test_a_restorer_learns_from_the_clean_face_alone(small_model, stage_one_loss, stage_two_loss, objective, diffusion):
+    model, sample = small_model(restorer=True), batch()
+    first, second = StageOne(model, FACES).eval(), LLDif(model, diffusion(), FACES).eval()
+    second.start_from(first, warm=True, frozen_encoder=False)
+    terms = {"contrastive_weight": 1.0, "alignment_weight": 1.0, "darker_weight": 1.0}
+    for network, (total, _) in (
+        (first, losses.stage_one(first, sample, stage_one_loss(**terms), objective())),
+        (second, losses.stage_two(second, first, sample, 0.5, stage_two_loss(feature_weight=1.0), objective())),
+    ):
+        parameters = list(network.restorer.parameters())
+        off = F.l1_loss(network.restored(network.see(sample.images)).planes, network.see(sample.clean).planes)
+        wanted = torch.autograd.grad(off, parameters)
+        found = torch.autograd.grad(total, parameters)
+        assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(found, wanted, strict=True))
+
+
 def test_stage_one_adds_the_weighed_contrastive_loss_to_the_cross_entropy(small_model, stage_one_loss, objective):
     network, sample = StageOne(small_model(), FACES).eval(), batch()
     seen = network.see(sample.images)

@@ -9,16 +9,16 @@ from components.learning import peers
 from components.learning.batches import Batch
 from components.learning.objective import Objective, ObjectiveConfig
 from components.learning.optim import OptimConfig, optimizers
+from components.model import restorer
 from components.model.baselines import (
     PEERS,
-    RESTORER_SHARE,
     BasicBlock,
     Peer,
     Plain,
     ResNet18,
     RestoredFirst,
-    parameters_of,
 )
+from components.model.layers import parameters_of
 from components.model.lldif import FacesConfig
 
 SHAPES = [(48, 48, 1), (64, 64, 3), (51, 47, 1)]
@@ -85,7 +85,7 @@ def test_a_narrow_resnets_gradients_are_those_of_double_precision(width):
 def test_a_restorer_has_about_its_share_of_the_classifiers_parameters(small_model):
     network = RestoredFirst(small_model(), faces(), joint=False)
     share = parameters_of(network.restorer) / parameters_of(network.llformer)
-    assert RESTORER_SHARE / 2 < share < 2 * RESTORER_SHARE
+    assert restorer.SHARE / 2 < share < 2 * restorer.SHARE
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -100,7 +100,7 @@ def test_the_classifiers_loss_reaches_the_restorer_only_where_both_are_trained_j
 @pytest.mark.parametrize("joint", [False, True])
 def test_the_reconstruction_reaches_the_restorer_and_never_the_classifier(small_model, joint):
     network, sample = RestoredFirst(small_model(), faces(), joint).train(), batch()
-    (network.restore(sample.images).planes - network.see(sample.clean).planes).abs().mean().backward()
+    (network.restored(network.see(sample.images)).planes - network.see(sample.clean).planes).abs().mean().backward()
     assert all(value.grad is not None for value in network.restorer.parameters())
     assert all(value.grad is None for value in network.llformer.parameters())
 
