@@ -9,7 +9,7 @@ from components.learning.metrics import measure, recalls, sums
 
 # A resample repeats faces, so that its bins are noisier than the sample's, and the sample's than the truth's: each adds
 # to a calibration error what chance leaves in the bins, most where the error is least. Its percentiles lie above the
-# truth, and of two models the one that can be trusted seems to err as much as the other. For that question, the Brier
+# truth, and the difference between a calibrated model and another shrinks. For that question, the Brier
 # score and the likelihood have intervals that hold.
 WITHOUT_INTERVAL = ("calibration_error",)
 

@@ -133,7 +133,9 @@ class Resampling:
 def compare(
     one: Sequence[Predictions], other: Sequence[Predictions], exposures: Sequence[float], how: Resampling
 ) -> dict[str, Estimate]:
-    """Every figure of `one` less that of `other`, each the mean over its models (seeds) and over `exposures`."""
+    """Figures of `one` less those of `other`, each the mean over its models (seeds) and over `exposures`; none
+    WITHOUT_INTERVAL.
+    """
     parts = [model.at(exposure) for model in (*one, *other) for exposure in exposures]
     assert all(part.ids == parts[0].ids for part in parts)
     tables, ours = [part.probabilities for part in parts], len(one) * len(exposures)
@@ -174,9 +176,10 @@ def slices(
     classes: tuple[str, ...],
     how: Resampling,
 ) -> Iterator[dict[str, Any]]:
-    """Every figure with its interval: of all faces, of each class, of each value of each attribute (N of them).
+    """Figures with their intervals, so none WITHOUT_INTERVAL: of all faces, each class, each value of each attribute.
 
-    Rows {"exposure", "slice", "metric", "faces", "value", "low", "high"}, figures rounded to four places.
+    `attributes` are of the N faces, in order. Rows {"exposure", "slice", "metric", "faces", "value", "low", "high"},
+    figures rounded to four places.
     """
     chosen = _by_attribute(attributes)
     for name, rows in parts:

@@ -62,7 +62,7 @@ def stage_one(
     A `decoder` that learns beside the network draws the clean face from the maps of what the recogniser is shown.
     """
     clean = network.see(batch.clean)
-    dark, off = restore(network, batch.images, clean)
+    dark, off = restore(network, network.see(batch.images), clean)
     told = _happens(batch.keys, LABEL_TOLD, 1 - config.label_dropout)
     encoded = _encoded(network, dark, clean, batch, config)
     z = network.prior(encoded[network.prior.config.sees], batch.labels, told)
@@ -89,7 +89,7 @@ def _encoded(network: StageOne, dark: Seen, clean: Seen, batch: Batch, config: S
         views["clean"] = clean
     if config.darker_weight:
         assert batch.darker is not None
-        views["darker"], _ = restore(network, batch.darker, clean)
+        views["darker"], _ = restore(network, network.see(batch.darker), clean)
     planes = torch.cat([seen.planes for seen in views.values()])
     exposure = torch.cat([seen.exposure for seen in views.values()])
     features = network.prior.image_encoder(Seen(planes, exposure))
@@ -133,9 +133,10 @@ def stage_two(
     A `decoder` that learns beside the network draws the clean face from the recogniser's maps.
     """
     clean = teacher.see(batch.clean)
-    dark, off = restore(network, batch.images, clean)
+    seen = network.see(batch.images)
+    dark, off = restore(network, seen, clean)
     with torch.no_grad():
-        z = teacher.true_prior(dark, clean, batch.labels)
+        z = teacher.true_prior(teacher.restored(seen), clean, batch.labels)
     condition = network.condition_of(dark)
     start = chain_start(z, batch.keys, network.denoiser.plan.abar[-1], config.pure_noise_share)
     inferred = network.denoiser(start, condition, batch.keys)
@@ -179,14 +180,14 @@ def _taught(teacher: GuidedRecogniser, seen: Seen, z: Tensor) -> Recognised:
     return recognised
 
 
-def restore(network: GuidedRecogniser, images: Tensor, clean: Seen) -> tuple[Seen, Tensor]:
-    """What the network goes by of dark images, and how far that is from the clean ones: the mean absolute difference
-    of the planes, from which alone a restorer learns; 0 where there is none.
+def restore(network: GuidedRecogniser, dark: Seen, clean: Seen) -> tuple[Seen, Tensor]:
+    """What the network goes by of dark faces, and how far that is from the clean ones: the mean absolute difference of
+    the planes, from which alone a restorer learns; 0 where there is none.
     """
-    seen = network.restored(network.see(images))
     if network.restorer is None:
-        return seen, seen.planes.new_zeros(())
-    return seen._replace(planes=seen.planes.detach()), F.l1_loss(seen.planes, clean.planes)
+        return dark, dark.planes.new_zeros(())
+    restored = network.restored(dark)
+    return restored._replace(planes=restored.planes.detach()), F.l1_loss(restored.planes, clean.planes)
 
 
 def plain(network: torch.nn.Module, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -11,17 +11,18 @@ DROP_PATH = 64
 
 
 def parameters_of(network: nn.Module) -> int:
+    """How many there are, frozen ones too."""
     return sum(value.numel() for value in network.parameters())
 
 
 def convolution(before: int, after: int, stride: int, side: int = 3) -> list[nn.Module]:
+    """(B, before, H, W) to (B, after, H / stride, W / stride), with a batch norm behind."""
     return [nn.Conv2d(before, after, side, stride, side // 2, bias=False), nn.BatchNorm2d(after)]
 
 
 def downsample(channels_in: int, channels_out: int) -> nn.Sequential:
     """(B, C_in, H, W) to (B, C_out, H/2, W/2)."""
-    convolution = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+    return nn.Sequential(*convolution(channels_in, channels_out, 2), nn.ReLU(inplace=True))
 
 
 class ResidualBlock(nn.Module):
@@ -30,11 +31,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            *convolution(channels, channels, 1), nn.ReLU(inplace=True), *convolution(channels, channels, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

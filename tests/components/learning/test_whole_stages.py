@@ -128,7 +128,7 @@ RECORDED = {
     "Z-hat alone at first": (1.026217, 0.973463, 0.921427),
     "the paper's form": (1.178516, 0.901811, 0.653914),
     "stage 1 restores first": (2.62035, 2.045958, 1.492038),
-    "restores first": (2.962915, 2.455008, 2.120767),
+    "restores first": (2.957126, 2.449168, 2.116844),
     "stage 1 draws the clean face": (3.107867, 2.539505, 1.993098),
     "diffusion by the book": (2.166063, 1.742121, 1.472912),
     "Z-hat has a voice": (3.376448, 2.771357, 2.349535),
