@@ -9,8 +9,8 @@ from components.learning.metrics import measure, recalls, sums
 
 # A resample repeats faces, so that its bins are noisier than the sample's, and the sample's than the truth's: each adds
 # to a calibration error what chance leaves in the bins, most where the error is least. Its percentiles lie above the
-# truth, and the difference between a calibrated model and another shrinks. For that question, the Brier
-# score and the likelihood have intervals that hold.
+# truth, and the difference between a calibrated model and another shrinks. For that question, the Brier score and the
+# likelihood have intervals that hold.
 WITHOUT_INTERVAL = ("calibration_error",)
 
 
